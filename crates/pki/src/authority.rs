@@ -1,0 +1,112 @@
+//! The cluster's own CA: a root that can stay offline, issuing CAs below it, and the leaves they sign.
+//!
+//! Files in one folder (0700, files 0600): `root.pem`, `root.key`, `issuing-1.pem`, `issuing-1.key`, ... The keys are
+//! encrypted. A CA that signs needs no root key, so `root.key` may be taken away after the issuing CA was made.
+//!
+//! Invariants: a leaf's key comes from its holder's request and everything else from profile and identity; no
+//! certificate outlives the one that signed it; a CA file is never overwritten.
+
+mod error;
+mod leaf;
+mod material;
+mod params;
+
+pub use error::AuthorityError;
+pub use leaf::{CertifiedName, Issued};
+pub use material::{IssuingMaterial, RootMaterial, create_issuing, create_root};
+
+use crate::hash::sha256;
+use crate::identity::not_after;
+use crate::pem_text::certificate_pem;
+use crate::profile::{Kind, Profile};
+use crate::secret::Passphrase;
+use rustls_pki_types::CertificateDer;
+use shardlift_model::{ClusterId, UnixMillis};
+use std::path::Path;
+
+/// An issuing CA, ready to sign, and the root above it.
+#[derive(Debug)]
+pub struct Authority {
+    root: CertificateDer<'static>,
+    issuing: IssuingMaterial,
+}
+
+impl Authority {
+    /// Makes a root and a first issuing CA from the built-in profiles and saves both.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]; a folder that has a CA already is left as it is.
+    pub fn init(
+        dir: &Path,
+        cluster: &ClusterId,
+        passphrase: &Passphrase,
+        now: UnixMillis,
+    ) -> Result<Self, AuthorityError> {
+        let root = create_root(cluster, passphrase, now, &Profile::built_in(Kind::Root)?)?;
+        let issuing = create_issuing(&root, 1, passphrase, now, &Profile::built_in(Kind::Issuing)?)?;
+        root.save(dir)?;
+        let authority = Self::new(&root, issuing)?;
+        authority.save(dir)?;
+        Ok(authority)
+    }
+
+    /// An authority from what was just made.
+    ///
+    /// # Errors
+    /// [`AuthorityError::NotSignedByRoot`] when the two do not belong together.
+    pub fn new(root: &RootMaterial, issuing: IssuingMaterial) -> Result<Self, AuthorityError> {
+        issuing.check_signed_by(root.certificate())?;
+        Ok(Self { root: root.certificate().clone(), issuing })
+    }
+
+    /// Reads the root certificate and the newest issuing CA of a folder.
+    ///
+    /// # Errors
+    /// [`AuthorityError::WrongPassphrase`] and others, which name the file.
+    pub fn load(dir: &Path, passphrase: &Passphrase) -> Result<Self, AuthorityError> {
+        let root = material::load_root_certificate(dir)?;
+        let issuing = IssuingMaterial::load_newest(dir, passphrase)?;
+        issuing.check_signed_by(&root)?;
+        Ok(Self { root, issuing })
+    }
+
+    /// Writes the issuing CA into a folder that holds its root.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Exists`] when it is there already.
+    pub fn save(&self, dir: &Path) -> Result<(), AuthorityError> {
+        self.issuing.save(dir)
+    }
+
+    /// The cluster it signs for.
+    #[must_use]
+    pub const fn cluster(&self) -> &ClusterId {
+        self.issuing.cluster()
+    }
+
+    /// The number of the issuing CA.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.issuing.generation()
+    }
+
+    /// SHA-256 of the root certificate, 64 lower-case hex digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode(sha256(&self.root))
+    }
+
+    /// The root certificate: what everybody who trusts this cluster needs.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        certificate_pem(&self.root)
+    }
+
+    /// Until when the issuing CA can sign.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Malformed`] when its certificate cannot be read.
+    pub fn not_after(&self) -> Result<UnixMillis, AuthorityError> {
+        Ok(not_after(self.issuing.certificate())?)
+    }
+}

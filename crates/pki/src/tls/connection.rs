@@ -1,0 +1,124 @@
+//! One accepted connection and who is at its other end.
+
+use super::error::{HandshakeError, readable};
+use crate::clock::now;
+use crate::trust::{TrustDomains, TrustError};
+use rustls::ServerConfig;
+use shardlift_model::Peer;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+/// How long a client may take for its handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Accepts TLS on a stream and says who the client is. Has no time limit of its own: see [`HANDSHAKE_TIMEOUT`].
+///
+/// # Errors
+/// [`HandshakeError`]; for the log, never for the peer.
+pub async fn handshake<S>(
+    stream: S,
+    address: Option<SocketAddr>,
+    config: Arc<ServerConfig>,
+    trust: &TrustDomains,
+) -> Result<(TlsStream<S>, Peer), HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stream =
+        TlsAcceptor::from(config).accept(stream).await.map_err(|error| HandshakeError::Tls(readable(error)))?;
+    let peer = peer_of(stream.get_ref().1, address, trust).map_err(HandshakeError::Trust)?;
+    Ok((stream, peer))
+}
+
+/// Who the client of a finished handshake is, for servers that accept on their own.
+///
+/// # Errors
+/// [`TrustError`] when a certificate was shown that is not believed (any more).
+pub fn peer_of(
+    connection: &rustls::ServerConnection,
+    address: Option<SocketAddr>,
+    trust: &TrustDomains,
+) -> Result<Peer, TrustError> {
+    let certificate = match connection.peer_certificates() {
+        Some(chain) if !chain.is_empty() => Some(trust.classify(chain, now())?),
+        _ => None,
+    };
+    Ok(Peer { certificate, address })
+}
+
+/// An accepted connection for `serve_with_incoming`; requests find its [`Peer`] in their extensions.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    /// Counts this connection until it is dropped.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    pub(super) const fn new(stream: TlsStream<TcpStream>, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream, peer, _permit: permit }
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The protocol that was agreed on, if any.
+    #[must_use]
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.stream.get_ref().1.alpn_protocol()
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

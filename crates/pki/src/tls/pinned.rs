@@ -1,0 +1,56 @@
+//! A channel for those who know nothing of a cluster but the fingerprint of its root.
+
+use super::client::{Expected, checked_by, finish, lazy_channel};
+use super::error::TlsError;
+use super::verifier::{ServerCheck, refused, refused_by_trust};
+use crate::clock::unix_millis;
+use crate::hash::sha256;
+use crate::{identity, trust};
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use shardlift_model::Role;
+use tonic::transport::Channel;
+
+/// A channel to a controller whose chain ends in the root with this SHA-256 fingerprint (64 hex digits). Shows no
+/// certificate. Connects when it is first used.
+///
+/// # Errors
+/// [`TlsError::Fingerprint`] when it is none.
+pub fn pinned_channel(address: &str, root_fingerprint: &str) -> Result<Channel, TlsError> {
+    let mut fingerprint = [0; 32];
+    hex::decode_to_slice(root_fingerprint, &mut fingerprint).map_err(|_| TlsError::Fingerprint)?;
+    let config = checked_by(PinnedVerifier { fingerprint }).map(|builder| {
+        let mut config = builder.with_no_client_auth();
+        finish(&mut config, &[super::ALPN_HTTP2]);
+        config
+    });
+    Ok(lazy_channel(address.to_owned(), config))
+}
+
+/// The chain does not contain the root.
+#[derive(Debug, thiserror::Error)]
+#[error("the server does not show the root with the expected fingerprint")]
+struct NoSuchRoot;
+
+#[derive(Debug)]
+struct PinnedVerifier {
+    fingerprint: [u8; 32],
+}
+
+impl ServerCheck for PinnedVerifier {
+    /// Only a certificate with the fingerprint becomes a root, and the rest of the chain has to lead to it.
+    fn check(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let is_pinned = |certificate: &&CertificateDer<'_>| sha256(certificate) == self.fingerprint;
+        let root = rest.iter().find(is_pinned).ok_or_else(|| refused(NoSuchRoot))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone().into_owned())?;
+        trust::verify_server(&roots, leaf, rest, unix_millis(now)).map_err(refused_by_trust)?;
+        let identity = identity::identity_in(leaf).map_err(refused)?;
+        Expected::any(Role::Controller).require(&identity)
+    }
+}
