@@ -1,0 +1,197 @@
+//! A plan that may be carried out.
+//!
+//! A [`Plan`] that exists is consistent in itself: names are unique, no batch is empty, no node moves twice, and batches
+//! stand in an order in which they may run. That it fits the world is what [`crate::approve()`] adds.
+
+use crate::order::order;
+use serde::{Deserialize, Serialize};
+use shardlift_model::{BatchId, NodeId, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Immutable and revisioned: which batches there are and what each moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct Plan {
+    parts: Parts,
+}
+
+/// What a plan is stored as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    revision: u64,
+    based_on: u64,
+    source: ShardId,
+    accept_damaged: BTreeSet<NodeId>,
+    batches: Vec<PlanBatch>,
+}
+
+/// Nodes that flip together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanBatch {
+    /// Its name, never used for other moves.
+    pub name: BatchId,
+    /// Batches that must be committed before it starts: of this plan, or of an earlier one.
+    pub after: BTreeSet<BatchId>,
+    /// Its moves: node and target.
+    pub nodes: BTreeMap<NodeId, ShardId>,
+}
+
+/// Why parts make no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Not above the plan it replaces.
+    #[error("revision {revision} cannot replace revision {based_on}")]
+    Revision {
+        /// The plan.
+        revision: u64,
+        /// What it replaces.
+        based_on: u64,
+    },
+    /// Nothing to do.
+    #[error("the plan has no batch")]
+    NoBatch,
+    /// A batch that does nothing.
+    #[error("batch `{0}` has no node")]
+    EmptyBatch(BatchId),
+    /// A name used twice.
+    #[error("batch `{0}` exists twice")]
+    BatchTwice(BatchId),
+    /// A node that would move twice.
+    #[error("node `{0}` moves twice")]
+    NodeTwice(NodeId),
+    /// A move to where the node is.
+    #[error("node `{0}` would move to its source")]
+    TargetIsSource(NodeId),
+    /// Permission for a node that does not move.
+    #[error("node `{0}` may be damaged but does not move")]
+    IdlePermission(NodeId),
+    /// Batches that wait for each other.
+    #[error("batch `{0}` waits for itself")]
+    Cycle(BatchId),
+}
+
+impl Plan {
+    /// Checks the parts against each other and puts the batches into an order in which they may run.
+    ///
+    /// # Errors
+    /// [`PlanError`], the first that is found.
+    pub fn new(
+        revision: u64,
+        based_on: u64,
+        source: ShardId,
+        accept_damaged: BTreeSet<NodeId>,
+        batches: Vec<PlanBatch>,
+    ) -> Result<Self, PlanError> {
+        if revision <= based_on {
+            return Err(PlanError::Revision { revision, based_on });
+        }
+        let moving = moving(&source, &batches)?;
+        if let Some(node) = accept_damaged.iter().find(|node| !moving.contains(node)) {
+            return Err(PlanError::IdlePermission(node.clone()));
+        }
+        let batches = ordered(batches)?;
+        Ok(Self { parts: Parts { revision, based_on, source, accept_damaged, batches } })
+    }
+
+    /// Its revision, above all earlier ones.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.parts.revision
+    }
+
+    /// The revision it replaces; 0 when it is the first.
+    #[must_use]
+    pub const fn based_on(&self) -> u64 {
+        self.parts.based_on
+    }
+
+    /// The shard it relieves.
+    #[must_use]
+    pub const fn source(&self) -> &ShardId {
+        &self.parts.source
+    }
+
+    /// Nodes that may move although some of their objects were damaged at the source already.
+    #[must_use]
+    pub const fn accept_damaged(&self) -> &BTreeSet<NodeId> {
+        &self.parts.accept_damaged
+    }
+
+    /// Its batches; each comes after all of this plan that it waits for.
+    #[must_use]
+    pub fn batches(&self) -> &[PlanBatch] {
+        &self.parts.batches
+    }
+
+    /// One batch.
+    #[must_use]
+    pub fn batch(&self, name: &BatchId) -> Option<&PlanBatch> {
+        self.parts.batches.iter().find(|batch| batch.name == *name)
+    }
+
+    /// All its moves with their batch, in the order of the batches.
+    pub fn moves<'p>(&'p self) -> impl Iterator<Item = (&'p BatchId, &'p NodeId, &'p ShardId)> {
+        let moves = |batch: &'p PlanBatch| {
+            let PlanBatch { name, nodes, .. } = batch;
+            nodes.iter().map(move |(node, target)| (name, node, target))
+        };
+        self.parts.batches.iter().flat_map(moves)
+    }
+}
+
+fn moving<'b>(source: &ShardId, batches: &'b [PlanBatch]) -> Result<BTreeSet<&'b NodeId>, PlanError> {
+    if batches.is_empty() {
+        return Err(PlanError::NoBatch);
+    }
+    let mut moving = BTreeSet::new();
+    for batch in batches {
+        if batch.nodes.is_empty() {
+            return Err(PlanError::EmptyBatch(batch.name.clone()));
+        }
+        for (node, target) in &batch.nodes {
+            if target == source {
+                return Err(PlanError::TargetIsSource(node.clone()));
+            }
+            if !moving.insert(node) {
+                return Err(PlanError::NodeTwice(node.clone()));
+            }
+        }
+    }
+    Ok(moving)
+}
+
+fn ordered(batches: Vec<PlanBatch>) -> Result<Vec<PlanBatch>, PlanError> {
+    let mut numbers = BTreeMap::new();
+    for (number, batch) in batches.iter().enumerate() {
+        if numbers.insert(&batch.name, number).is_some() {
+            return Err(PlanError::BatchTwice(batch.name.clone()));
+        }
+    }
+    // A name that is not of this plan is of an earlier one and holds up nothing here.
+    let waits_for: Vec<Vec<usize>> = batches
+        .iter()
+        .map(|batch| batch.after.iter().filter_map(|name| numbers.get(name).copied()).collect())
+        .collect();
+    let sorted = order(&waits_for).map_err(|cycles| {
+        let first = cycles.first().and_then(|cycle| cycle.first()).copied().unwrap_or(0);
+        PlanError::Cycle(batches[first].name.clone())
+    })?;
+    let mut batches: Vec<Option<PlanBatch>> = batches.into_iter().map(Some).collect();
+    Ok(sorted.into_iter().filter_map(|number| batches[number].take()).collect())
+}
+
+impl TryFrom<Parts> for Plan {
+    type Error = PlanError;
+
+    fn try_from(parts: Parts) -> Result<Self, PlanError> {
+        Self::new(parts.revision, parts.based_on, parts.source, parts.accept_damaged, parts.batches)
+    }
+}
+
+impl From<Plan> for Parts {
+    fn from(plan: Plan) -> Self {
+        plan.parts
+    }
+}
