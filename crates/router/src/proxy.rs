@@ -1,0 +1,183 @@
+//! Passes client connections through to the shard that their server name leads to.
+//!
+//! The route is looked up once, when a connection begins: a flip moves new connections, never one that is open.
+
+use crate::hello::{self, HELLO_BYTES_MAX, Hello, Refusal};
+use crate::metrics::{Closed, Metrics};
+use crate::store::RouteStore;
+use crate::table::Route;
+use shardlift_model::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a client may take for its hello.
+pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection to a shard may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How many bytes are copied at once, in each direction.
+const COPY_BYTES: usize = 128 * 1024;
+
+/// How long to wait after the system refused to accept, typically for lack of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Unknown names that are logged per second; all are counted.
+const LOGGED_PER_SECOND: u64 = 10;
+
+/// The listener that clients connect to.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where names lead.
+    pub routes: Arc<RouteStore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Connections at the same time.
+    pub connections_max: usize,
+    /// How long a client may take for its hello.
+    pub hello_time_max: Duration,
+}
+
+impl Proxy {
+    /// Accepts until `stop`; then waits for the open connections, for as long as the caller does.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let proxy = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(proxy.connections_max));
+        let log = Arc::new(LogLimit::default());
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            match (accepted, slots.clone().try_acquire_owned()) {
+                (Ok((client, address)), Ok(slot)) => {
+                    tasks.spawn(proxy.clone().pass(client, address, slot, log.clone()));
+                }
+                (Ok(_), Err(_full)) => proxy.metrics.close(Closed::Full),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn pass(
+        self: Arc<Self>,
+        mut client: TcpStream,
+        address: SocketAddr,
+        _slot: OwnedSemaphorePermit,
+        log: Arc<LogLimit>,
+    ) {
+        let Some((name, hello)) = self.read_name(&mut client, address).await else { return };
+        let table = self.routes.table();
+        let Some(route) = table.find(&name).cloned() else {
+            self.metrics.close(Closed::UnknownName);
+            if log.admits() {
+                tracing::warn!(%address, %name, "a client asked for a name without a route; closed");
+            }
+            return;
+        };
+        drop(table);
+        let mut shard = match connect(&route).await {
+            Ok(shard) => shard,
+            Err(error) => {
+                self.metrics.close(Closed::ShardUnreachable);
+                tracing::warn!(node = %route.node, shard = %route.shard, %error, "the shard of a client cannot be reached");
+                return;
+            }
+        };
+        let _open = self.metrics.pass();
+        match copy(&mut client, &mut shard, &hello).await {
+            Ok((up, down)) => self.metrics.copied(up + hello.len() as u64, down),
+            Err(error) => tracing::debug!(node = %route.node, shard = %route.shard, %error, "a connection ended early"),
+        }
+    }
+
+    /// The server name, and the bytes read to find it. `None`: the connection is over, and counted.
+    async fn read_name(&self, client: &mut TcpStream, address: SocketAddr) -> Option<(ServerName, Vec<u8>)> {
+        let read = tokio::time::timeout(self.hello_time_max, read_hello(client));
+        match read.await {
+            Ok(Ok(Ok(found))) => Some(found),
+            Ok(Ok(Err(refusal))) => {
+                self.metrics.close(Closed::NoHello);
+                tracing::debug!(%address, %refusal, "a client was closed");
+                None
+            }
+            Ok(Err(error)) => {
+                self.metrics.close(Closed::NoHello);
+                tracing::debug!(%address, %error, "a client ended before its hello");
+                None
+            }
+            Err(_elapsed) => {
+                self.metrics.close(Closed::Slow);
+                None
+            }
+        }
+    }
+}
+
+async fn read_hello(client: &mut TcpStream) -> io::Result<Result<(ServerName, Vec<u8>), Refusal>> {
+    let mut bytes = Vec::with_capacity(2048);
+    loop {
+        let space = (HELLO_BYTES_MAX - bytes.len()) as u64;
+        if (&mut *client).take(space).read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match hello::read(&bytes) {
+            Hello::Incomplete => {}
+            Hello::Name(name) => return Ok(Ok((name, bytes))),
+            Hello::Refused(refusal) => return Ok(Err(refusal)),
+        }
+    }
+}
+
+async fn connect(route: &Route) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&route.client_address)).await??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Passes on what was read already, then copies both ways until both sides have ended.
+async fn copy(client: &mut TcpStream, shard: &mut TcpStream, hello: &[u8]) -> io::Result<(u64, u64)> {
+    client.set_nodelay(true)?;
+    shard.write_all(hello).await?;
+    tokio::io::copy_bidirectional_with_sizes(client, shard, COPY_BYTES, COPY_BYTES).await
+}
+
+/// Lets a few lines per second through.
+#[derive(Debug)]
+struct LogLimit {
+    start: Instant,
+    second: AtomicU64,
+    lines: AtomicU64,
+}
+
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self { start: Instant::now(), second: AtomicU64::new(0), lines: AtomicU64::new(0) }
+    }
+}
+
+impl LogLimit {
+    /// Approximate under contention, which only means a line more or less.
+    fn admits(&self) -> bool {
+        let second = self.start.elapsed().as_secs();
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.lines.store(0, Ordering::Relaxed);
+        }
+        self.lines.fetch_add(1, Ordering::Relaxed) < LOGGED_PER_SECOND
+    }
+}
