@@ -1,0 +1,171 @@
+//! Batches: order, places, deadlines, crashes.
+
+use crate::fixture::{Bench, batch, node};
+use crate::{BatchPhase, Event, Input, Outcome, Stage};
+use shardlift_model::UnixMillis;
+
+#[test]
+fn no_more_nodes_seed_than_there_are_places() {
+    let names = ["n1", "n2", "n3", "n4", "n5", "n6"];
+    let mut bench = Bench::started(&names);
+    let seeding = |bench: &Bench| bench.stages().values().filter(|stage| stage.is_seeding()).count();
+    assert_eq!(seeding(&bench), 4);
+    bench.drive("n1", Stage::CatchingUp);
+    assert_eq!((seeding(&bench), bench.stage("n5")), (4, Stage::Offering));
+    bench.answer("n2", Outcome::Refused { reason: "no".to_owned() });
+    assert_eq!(bench.stage("n6"), Stage::Offering, "a held node gives its place to the next one");
+    bench.input(Input::RetryNode { node: node("n2"), accept_damaged: false }).unwrap();
+    assert!(bench.moving("n2").reenter, "it waits for a place");
+    bench.drive("n3", Stage::CatchingUp);
+    assert!(!bench.moving("n2").reenter);
+}
+
+#[test]
+fn a_paused_batch_neither_seeds_nor_cuts_over() {
+    let mut bench = Bench::planned(&[("one", &[], &["n1"])]);
+    bench.certify_all();
+    bench.input(Input::PauseBatch { batch: batch("one") }).unwrap();
+    bench.input(Input::StartBatch { batch: batch("one") }).unwrap();
+    assert_eq!(bench.stage("n1"), Stage::Planned);
+    bench.input(Input::ResumeBatch { batch: batch("one") }).unwrap();
+    bench.drive("n1", Stage::Verifying);
+    bench.input(Input::PauseBatch { batch: batch("one") }).unwrap();
+    bench.drive("n1", Stage::Ready);
+    bench.input(Input::ResumeBatch { batch: batch("one") }).unwrap();
+    assert_eq!(bench.stage("n1"), Stage::Fencing);
+    bench.input(Input::PauseBatch { batch: batch("one") }).unwrap();
+    bench.drive("n1", Stage::Soaking);
+}
+
+#[test]
+fn a_batch_waits_for_the_one_before_it() {
+    let mut bench = Bench::planned(&[("one", &[], &["n1"]), ("two", &["one"], &["n2"])]);
+    bench.certify_all();
+    for name in ["one", "two"] {
+        bench.input(Input::StartBatch { batch: batch(name) }).unwrap();
+    }
+    bench.drive("n2", Stage::Ready);
+    bench.drive("n1", Stage::Probing);
+    assert_eq!(bench.stage("n2"), Stage::Ready);
+    bench.drive("n1", Stage::Soaking);
+    assert_eq!(bench.stage("n2"), Stage::Fencing);
+}
+
+#[test]
+fn two_batches_never_cut_over_at_the_same_time() {
+    let mut bench = Bench::planned(&[("one", &[], &["n1"]), ("two", &[], &["n2"])]);
+    bench.certify_all();
+    for name in ["one", "two"] {
+        bench.input(Input::StartBatch { batch: batch(name) }).unwrap();
+    }
+    bench.drive("n2", Stage::Fencing);
+    bench.drive("n1", Stage::Ready);
+    bench.drive("n2", Stage::Soaking);
+    assert_eq!(bench.stage("n1"), Stage::Fencing);
+}
+
+#[test]
+fn nodes_that_are_late_leave_and_the_others_commit() {
+    let mut bench = Bench::at(Stage::Sealed);
+    bench.now = UnixMillis(bench.now.0 + 30_001);
+    bench.input(Input::Tick).unwrap();
+    assert_eq!((bench.stage("n1"), bench.stage("n2")), (Stage::Promoting, Stage::Unfencing));
+    bench.drive("n1", Stage::Soaking);
+    assert_eq!(bench.world.batches[&batch("one")].phase, BatchPhase::Soaking);
+    bench.drive("n2", Stage::Aborted);
+    let n2 = &bench.world.nodes[&node("n2")];
+    assert_eq!((n2.shard.as_str(), n2.generation.0), ("a", 3));
+}
+
+#[test]
+fn a_batch_that_all_nodes_left_is_aborted_while_a_target_is_out_of_reach() {
+    let mut bench = Bench::at(Stage::Completing);
+    bench.now = UnixMillis(bench.now.0 + 30_001);
+    bench.input(Input::Tick).unwrap();
+    bench.answer("n1", Outcome::Done);
+    assert_eq!(bench.stage("n1"), Stage::Discarding);
+    assert_eq!(bench.world.batches[&batch("one")].phase, BatchPhase::Aborted);
+}
+
+#[test]
+fn a_fence_that_is_lost_too_often_is_undone() {
+    let mut bench = Bench::at(Stage::Completing);
+    for attempt in 1..=3 {
+        bench.drive("n1", Stage::Sealing);
+        bench.answer("n1", Outcome::FenceLost { reason: "lease over".to_owned() });
+        assert_eq!((bench.stage("n1"), bench.moving("n1").fence_attempts), (Stage::Fencing, attempt));
+        assert_eq!(bench.moving("n1").final_state, None);
+    }
+    bench.answer("n1", Outcome::Refused { reason: "lease over".to_owned() });
+    assert_eq!(bench.stage("n1"), Stage::Unfencing);
+    let reason = bench.moving("n1").undo_reason.clone().unwrap();
+    assert!(reason.contains("4 times") && reason.contains("lease over"), "{reason}");
+}
+
+#[test]
+fn without_a_router_routing_and_probing_pass_at_once() {
+    let mut bench = Bench::started(&["n1"]);
+    bench.world.routers.clear();
+    bench.drive("n1", Stage::Promoting);
+    bench.answer("n1", Outcome::Done);
+    assert_eq!(bench.stage("n1"), Stage::Retiring);
+    bench.answer("n1", Outcome::Done);
+    assert_eq!(bench.stage("n1"), Stage::Soaking);
+}
+
+/// A journal with all that can happen to a batch of three: damage and a retry, a lost fence, an undo, a commit, a release.
+fn eventful() -> Vec<Event> {
+    let mut bench = Bench::started(&["n1", "n2", "n3"]);
+    bench.drive("n1", Stage::Copying);
+    bench.answer("n1", Outcome::ReplicaFailed { reason: "rot".to_owned(), damaged_at_source: true });
+    bench.input(Input::RetryNode { node: node("n1"), accept_damaged: true }).unwrap();
+    for name in ["n1", "n2"] {
+        bench.drive(name, Stage::Ready);
+    }
+    bench.drive("n3", Stage::Completing);
+    bench.answer("n3", Outcome::FenceLost { reason: "restarted".to_owned() });
+    bench.drive("n1", Stage::Sealed);
+    bench.drive("n2", Stage::Sealing);
+    bench.input(Input::AbortNode { node: node("n2"), reason: "not now".to_owned() }).unwrap();
+    bench.drive("n2", Stage::Aborted);
+    bench.drive("n3", Stage::Promoting);
+    for stage in [Stage::Routing, Stage::Probing, Stage::Soaking, Stage::Released] {
+        bench.drive("n1", stage);
+        bench.drive("n3", stage);
+    }
+    bench.journal
+}
+
+#[test]
+fn a_crash_after_any_event_leads_on_to_an_end() {
+    let journal = eventful();
+    for length in 8..=journal.len() {
+        let journal = journal[..length].to_vec();
+        let world = Bench::replay(&journal);
+        let mut bench = Bench { world, journal, now: UnixMillis(1_000_100), dies_in: None };
+        bench.restart();
+        if bench.world.plan.is_none() {
+            continue;
+        }
+        bench.certify_missing();
+        bench.input(Input::StartBatch { batch: batch("one") }).map_or_else(drop, drop);
+        finish(&mut bench);
+        let phase = bench.world.batches[&batch("one")].phase;
+        assert!(phase.is_over(), "after {:?}: {phase:?}", bench.journal.get(length - 1));
+    }
+}
+
+/// Good answers to whatever waits for one.
+fn finish(bench: &mut Bench) {
+    for _ in 0..200 {
+        for name in ["n1", "n2", "n3"] {
+            bench.input(Input::RetryNode { node: node(name), accept_damaged: true }).map_or_else(drop, drop);
+            if let Some(outcome) = bench.good_answer(name) {
+                bench.answer(name, outcome);
+            }
+        }
+        bench.input(Input::RoutesConfirmed { version: bench.world.route_version }).unwrap();
+        bench.input(Input::ReleaseBatch { batch: batch("one") }).map_or_else(drop, drop);
+    }
+    assert!(bench.stages().values().all(|stage| stage.is_over()), "{:?}", bench.stages());
+}

@@ -1,0 +1,226 @@
+//! What each event means. Total: unknown ids are ignored, so that no journal can stop a replay; whether an event may happen
+//! at all is [`World::legal`]'s to say. The only function that changes a world.
+
+use crate::batch::{Batch, BatchPhase};
+use crate::event::{Event, Placement};
+use crate::node::{CertificateState, Migration, Node};
+use crate::stage::Stage;
+use crate::world::{AppliedPlan, Shard, World};
+use shardlift_model::{BatchId, NodeId, Sha256, Step, UnixMillis};
+
+impl World {
+    /// Takes one event in.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::LeadershipTaken { term } => self.term = *term,
+            Event::LimitsSet { limits } => self.limits = limits.clone(),
+            Event::ShardRecorded { shard } => self.record_shard(shard),
+            Event::RouterRecorded { router } => {
+                self.routers.insert(router.router.clone(), router.clone());
+            }
+            Event::NodeFound { .. } | Event::NodeDefined { .. } => self.take_in_node(event),
+            Event::PlanApplied { plan, batches, accept_damaged } => self.take_in_plan(plan, batches, accept_damaged),
+            Event::EnrolmentGranted { token, grant } => {
+                self.enrolments.insert(*token, grant.clone());
+                if let Some(node) = self.nodes.get_mut(&grant.node)
+                    && node.certificate == CertificateState::None
+                {
+                    node.certificate = CertificateState::TokenCreated;
+                }
+            }
+            Event::NodeEnrolled { token, node, public_key, serial } => self.enrol(token, node, *public_key, serial),
+            Event::CertificateSeen { node, serial } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.certificate = CertificateState::InUse { serial: serial.clone() };
+                }
+            }
+            Event::StatusTokenGranted { token, grant } => {
+                self.status_tokens.insert(*token, grant.clone());
+            }
+            _ => {
+                self.take_in_batch_event(event);
+                self.take_in_move_event(event);
+            }
+        }
+    }
+
+    fn record_shard(&mut self, shard: &Shard) {
+        let before = self.shards.insert(shard.shard.clone(), shard.clone());
+        // Routes name the address: routers only take a changed table under a higher version.
+        let moved = before.is_some_and(|before| before.client_address != shard.client_address);
+        if moved && self.nodes.values().any(|node| node.shard == shard.shard) {
+            self.route_version = self.route_version.saturating_add(1);
+        }
+    }
+
+    fn take_in_node(&mut self, event: &Event) {
+        match event {
+            Event::NodeFound { node, customer, server_name, shard, generation, route_version } => {
+                let found = Node {
+                    node: node.clone(),
+                    customer: customer.clone(),
+                    server_name: server_name.clone(),
+                    shard: shard.clone(),
+                    generation: *generation,
+                    step: Step(0),
+                    certificate: CertificateState::None,
+                    enrolled_with: None,
+                    serials: Vec::new(),
+                    migration: None,
+                };
+                self.nodes.insert(node.clone(), found);
+                self.server_names.insert(server_name.clone(), node.clone());
+                self.route_version = *route_version;
+            }
+            Event::NodeDefined { node, customer, server_name, route_version } => {
+                if let Some(known) = self.nodes.get_mut(node) {
+                    known.customer = customer.clone();
+                    let before = std::mem::replace(&mut known.server_name, server_name.clone());
+                    self.server_names.remove(&before);
+                    self.server_names.insert(server_name.clone(), node.clone());
+                    self.route_version = *route_version;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_in_plan(&mut self, plan: &AppliedPlan, batches: &[Batch], accept_damaged: &[NodeId]) {
+        let never_started = |phase| phase == BatchPhase::Planned;
+        let dropped: Vec<Batch> = self.batches.values().filter(|batch| never_started(batch.phase)).cloned().collect();
+        for batch in dropped {
+            self.batches.remove(&batch.batch);
+            for name in batch.nodes.keys() {
+                let Some(node) = self.nodes.get_mut(name) else { continue };
+                node.migration = node.migration.take().filter(|m| m.batch != batch.batch || m.stage != Stage::Planned);
+            }
+        }
+        for batch in batches {
+            for (name, target) in &batch.nodes {
+                let Some(node) = self.nodes.get_mut(name) else { continue };
+                let (source, at) = (node.shard.clone(), plan.applied_at);
+                let mut moving = Migration::planned(batch.batch.clone(), source, target.clone(), at);
+                moving.accept_damaged = accept_damaged.contains(name);
+                node.migration = Some(moving);
+            }
+            self.batches.insert(batch.batch.clone(), batch.clone());
+        }
+        self.plan = Some(plan.clone());
+    }
+
+    fn enrol(&mut self, token: &Sha256, node: &NodeId, public_key: Sha256, serial: &str) {
+        let repeated = self.enrolments.get(token).is_some_and(|grant| grant.used_for.is_some());
+        if let Some(grant) = self.enrolments.get_mut(token) {
+            grant.used_for = Some(public_key);
+        }
+        let Some(node) = self.nodes.get_mut(node) else { return };
+        if !repeated {
+            node.serials.clear();
+        }
+        node.enrolled_with = Some(*token);
+        node.serials.push(serial.to_owned());
+        // A repetition after the certificate was seen changes nothing about that: it is for the same key.
+        if !repeated || !matches!(node.certificate, CertificateState::InUse { .. }) {
+            node.certificate = CertificateState::Issued { serial: serial.to_owned() };
+        }
+    }
+
+    fn take_in_batch_event(&mut self, event: &Event) {
+        match event {
+            Event::BatchStarted { batch, at } => self.with_batch(batch, |batch| {
+                batch.phase = BatchPhase::Preparing;
+                batch.started_at = Some(*at);
+            }),
+            Event::BatchPaused { batch } => self.with_batch(batch, |batch| batch.paused = true),
+            Event::BatchResumed { batch } => self.with_batch(batch, |batch| batch.paused = false),
+            Event::CutoverStarted { batch, at } => self.with_batch(batch, |batch| {
+                batch.phase = BatchPhase::CuttingOver;
+                batch.cutover_at = Some(*at);
+            }),
+            Event::BatchCommitted { batch, at, route_version, placements } => {
+                self.with_batch(batch, |batch| {
+                    batch.phase = BatchPhase::Committed;
+                    batch.committed_at = Some(*at);
+                    batch.route_version = Some(*route_version);
+                });
+                self.route_version = *route_version;
+                placements.iter().for_each(|placement| self.place(placement, *at));
+            }
+            Event::BatchSettled { batch } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Soaking),
+            Event::BatchReleased { batch, .. } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Released),
+            Event::BatchAborted { batch } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Aborted),
+            _ => {}
+        }
+    }
+
+    fn with_batch(&mut self, batch: &BatchId, change: impl FnOnce(&mut Batch)) {
+        if let Some(batch) = self.batches.get_mut(batch) {
+            change(batch);
+        }
+    }
+
+    fn place(&mut self, placement: &Placement, at: UnixMillis) {
+        let Some(node) = self.nodes.get_mut(&placement.node) else { return };
+        node.shard = placement.shard.clone();
+        node.generation = placement.generation;
+        node.step = Step(1);
+        if let Some(moving) = &mut node.migration {
+            moving.stage = Stage::Promoting;
+            moving.stage_since = at;
+            moving.final_state = Some(placement.final_state);
+        }
+    }
+
+    fn take_in_move_event(&mut self, event: &Event) {
+        match event {
+            Event::StageEntered { node, stage, step, at } => {
+                let Some(node) = self.nodes.get_mut(node) else { return };
+                let Some(moving) = &mut node.migration else { return };
+                node.step = *step;
+                moving.enter(*stage, *at);
+            }
+            Event::ReplicaVerified { node, state } => self.with_move(node, |moving| moving.verified = Some(*state)),
+            Event::FinalStateNamed { node, state } => self.with_move(node, |moving| moving.final_state = Some(*state)),
+            Event::FenceLost { node, reason } => self.with_move(node, |moving| {
+                moving.fence_attempts = moving.fence_attempts.saturating_add(1);
+                moving.fence_lost = Some(reason.clone());
+                moving.reenter = true;
+            }),
+            Event::MoveHeld { node, held } => self.with_move(node, |moving| moving.held = Some(held.clone())),
+            Event::MoveRetried { node, accept_damaged } => self.with_move(node, |moving| {
+                moving.held = None;
+                moving.accept_damaged |= accept_damaged;
+                moving.reenter = true;
+            }),
+            Event::UndoStarted { node, reason } => self.with_move(node, |moving| {
+                moving.undo_reason = Some(reason.clone());
+                moving.held = None;
+                moving.reenter = false;
+            }),
+            _ => {}
+        }
+    }
+
+    fn with_move(&mut self, node: &NodeId, change: impl FnOnce(&mut Migration)) {
+        if let Some(moving) = self.nodes.get_mut(node).and_then(|node| node.migration.as_mut()) {
+            change(moving);
+        }
+    }
+}
+
+impl Migration {
+    /// What was compared before a copy or a fence begins anew says nothing about what comes after.
+    fn enter(&mut self, stage: Stage, at: UnixMillis) {
+        self.stage = stage;
+        self.stage_since = at;
+        self.reenter = false;
+        match stage {
+            Stage::Offering | Stage::Starting | Stage::VerifyRequested | Stage::Completing => self.verified = None,
+            Stage::Fencing => self.final_state = None,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

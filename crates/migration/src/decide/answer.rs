@@ -1,0 +1,195 @@
+//! Answers of effects. One that carries another token than the present stage's came late and is ignored, and so is one
+//! that does not fit the stage.
+
+use super::bounded;
+use crate::command::FinalState;
+use crate::event::Event;
+use crate::input::Outcome;
+use crate::node::{Held, Migration, Node};
+use crate::stage::Stage;
+use crate::world::World;
+use shardlift_model::{NodeId, Token, UnixMillis};
+
+/// What to do about damage that was there before the move.
+const ACCEPT_DAMAGED: &str = "repair the repository at the source, or accept the damage with \
+                              `shardlift node retry NODE --accept-damaged`; the node blocks its batch until then";
+
+pub(super) fn answer(world: &World, node: &NodeId, token: Token, outcome: &Outcome, now: UnixMillis) -> Vec<Event> {
+    let Some((known, moving)) = world.migration(node) else { return vec![] };
+    if world.token(known) != token || moving.is_idle() || moving.stage.is_over() {
+        return vec![];
+    }
+    Answered { known, moving, now }.event(world.limits.ready_lag_max, outcome).into_iter().collect()
+}
+
+pub(super) fn routes_confirmed(world: &World, version: u64, now: UnixMillis) -> Vec<Event> {
+    // Routers cannot hold what was never made.
+    if version > world.route_version {
+        return vec![];
+    }
+    let routed = world.batches.values().filter(|batch| batch.route_version.is_some_and(|own| own <= version));
+    let nodes = routed.flat_map(|batch| world.remaining(batch));
+    let waiting = nodes.filter(|(_, moving)| moving.stage == Stage::Routing);
+    waiting.map(|(node, _)| node.enter(Stage::Retiring, now)).collect()
+}
+
+impl Node {
+    /// The next stage of its move.
+    pub(crate) fn enter(&self, stage: Stage, at: UnixMillis) -> Event {
+        Event::StageEntered { node: self.node.clone(), stage, step: self.next_step(), at }
+    }
+}
+
+struct Answered<'w> {
+    known: &'w Node,
+    moving: &'w Migration,
+    now: UnixMillis,
+}
+
+impl Answered<'_> {
+    fn event(&self, lag_max: u64, outcome: &Outcome) -> Option<Event> {
+        match outcome {
+            Outcome::Done => self.done(),
+            Outcome::Following { lag } => match self.moving.stage {
+                Stage::Copying => Some(self.enter(Stage::CatchingUp)),
+                Stage::CatchingUp if *lag <= lag_max => Some(self.enter(Stage::VerifyRequested)),
+                _ => None,
+            },
+            Outcome::Verified { state } => self.verified(*state),
+            Outcome::Fenced { state } => self.fenced(*state),
+            Outcome::Completed { state } => self.completed(*state),
+            Outcome::Probed { shard, generation, serving } => {
+                let right = *shard == self.moving.target && *generation == self.known.generation && *serving;
+                (self.moving.stage == Stage::Probing && right).then(|| self.enter(Stage::Soaking))
+            }
+            Outcome::FenceLost { reason } if self.moving.stage.again() == Some(Stage::Fencing) => {
+                Some(self.fence_lost(bounded(reason)))
+            }
+            Outcome::FenceLost { .. } => None,
+            Outcome::Refused { reason } => self.failed(reason, false),
+            Outcome::ReplicaFailed { reason, damaged_at_source } => self.replica_failed(reason, *damaged_at_source),
+        }
+    }
+
+    fn done(&self) -> Option<Event> {
+        let next = match self.moving.stage {
+            Stage::Offering => Stage::Starting,
+            Stage::Starting => Stage::Copying,
+            Stage::VerifyRequested => Stage::Verifying,
+            Stage::Sealing => Stage::Sealed,
+            Stage::Promoting => Stage::Routing,
+            Stage::Retiring => Stage::Probing,
+            Stage::Releasing => Stage::Released,
+            Stage::Unfencing => Stage::Discarding,
+            Stage::Discarding => Stage::Aborted,
+            _ => return None,
+        };
+        Some(self.enter(next))
+    }
+
+    fn verified(&self, state: FinalState) -> Option<Event> {
+        if self.moving.stage != Stage::Verifying {
+            return None;
+        }
+        if self.moving.tolerates(&state) {
+            return Some(Event::ReplicaVerified { node: self.known.node.clone(), state });
+        }
+        Some(self.hold(damaged(&state), ACCEPT_DAMAGED))
+    }
+
+    fn fenced(&self, state: FinalState) -> Option<Event> {
+        if self.moving.stage != Stage::Fencing {
+            return None;
+        }
+        if self.moving.tolerates(&state) {
+            return Some(Event::FinalStateNamed { node: self.known.node.clone(), state });
+        }
+        // INV-05. Clients are parked: they must not wait until an operator has looked at it.
+        Some(self.undo(format!(
+            "{}; repair the repository at the source, or plan the node again with `accept_damaged`",
+            damaged(&state)
+        )))
+    }
+
+    fn completed(&self, state: FinalState) -> Option<Event> {
+        if self.moving.stage != Stage::Completing {
+            return None;
+        }
+        let expected = self.moving.final_state?;
+        if state == expected {
+            return Some(Event::ReplicaVerified { node: self.known.node.clone(), state });
+        }
+        Some(self.fence_lost(format!(
+            "the target is at change {} with {} objects and {} bytes, the source at change {} with {} objects and {} \
+             bytes{}",
+            state.seq,
+            state.objects,
+            state.bytes,
+            expected.seq,
+            expected.objects,
+            expected.bytes,
+            if state.root == expected.root { "" } else { "; their digests differ" }
+        )))
+    }
+
+    fn replica_failed(&self, reason: &str, damaged_at_source: bool) -> Option<Event> {
+        if !self.moving.stage.is_cutting_over() {
+            return self.failed(reason, damaged_at_source);
+        }
+        if self.moving.stage == Stage::Sealed {
+            return None;
+        }
+        let advice = if damaged_at_source {
+            "; repair the repository at the source, or plan the node again with `accept_damaged`"
+        } else {
+            "; the copy cannot be completed"
+        };
+        Some(self.undo(format!("{}{advice}", bounded(reason))))
+    }
+
+    /// Refused for good, or a copy that cannot go on.
+    fn failed(&self, reason: &str, damaged_at_source: bool) -> Option<Event> {
+        let (stage, reason) = (self.moving.stage, bounded(reason));
+        if stage.again() == Some(Stage::Fencing) {
+            return Some(self.fence_lost(reason));
+        }
+        if !stage.may_be_held() {
+            return None;
+        }
+        let advice = match stage {
+            _ if damaged_at_source => ACCEPT_DAMAGED,
+            _ if stage.is_undo() => {
+                "the source serves its clients or will; deal with the cause, then `shardlift node retry NODE`"
+            }
+            _ if stage.is_committed() => {
+                "the commit stands: deal with the cause at the shard, then `shardlift node retry NODE`"
+            }
+            _ => {
+                "deal with the cause, then `shardlift node retry NODE`; or take the node out of its batch with \
+                 `shardlift node abort NODE`; it blocks its batch until then"
+            }
+        };
+        Some(self.hold(reason, advice))
+    }
+
+    fn enter(&self, stage: Stage) -> Event {
+        self.known.enter(stage, self.now)
+    }
+
+    fn fence_lost(&self, reason: String) -> Event {
+        Event::FenceLost { node: self.known.node.clone(), reason }
+    }
+
+    fn undo(&self, reason: String) -> Event {
+        Event::UndoStarted { node: self.known.node.clone(), reason }
+    }
+
+    fn hold(&self, reason: String, advice: &str) -> Event {
+        let advice = advice.replace("NODE", self.known.node.as_str());
+        Event::MoveHeld { node: self.known.node.clone(), held: Held { reason, advice, since: self.now } }
+    }
+}
+
+fn damaged(state: &FinalState) -> String {
+    format!("{} of {} objects do not match their name: they were damaged before the move", state.damaged, state.objects)
+}

@@ -1,0 +1,220 @@
+//! What happened. Past tense, one file, the only thing that is stored; [`crate::apply`] gives it its meaning.
+
+use crate::batch::Batch;
+use crate::command::FinalState;
+use crate::node::Held;
+use crate::stage::Stage;
+use crate::world::{AppliedPlan, EnrolmentGrant, Limits, Router, Shard, StatusGrant};
+use serde::{Deserialize, Serialize};
+use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Step, Term, UnixMillis};
+
+/// A recorded fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A controller took over.
+    LeadershipTaken {
+        /// Its term.
+        term: Term,
+    },
+    /// The bounds of cutovers changed.
+    LimitsSet {
+        /// The new ones.
+        limits: Limits,
+    },
+    /// A shard was added, or said something new about itself.
+    ShardRecorded {
+        /// As it is now.
+        shard: Shard,
+    },
+    /// A router was added or moved.
+    RouterRecorded {
+        /// As it is now.
+        router: Router,
+    },
+    /// A node was found on a shard that serves it. Its route exists from now on.
+    NodeFound {
+        /// Its name.
+        node: NodeId,
+        /// Whose it is, by default.
+        customer: CustomerId,
+        /// What its client connects to, by default.
+        server_name: ServerName,
+        /// Where it was found.
+        shard: ShardId,
+        /// The fence that the shard has for it.
+        generation: Generation,
+        /// Version of the routes with it.
+        route_version: u64,
+    },
+    /// An operator said whose a node is and what its client connects to.
+    NodeDefined {
+        /// Which.
+        node: NodeId,
+        /// Whose it is.
+        customer: CustomerId,
+        /// What its client connects to.
+        server_name: ServerName,
+        /// Version of the routes with it.
+        route_version: u64,
+    },
+    /// A reviewed plan came into force.
+    PlanApplied {
+        /// The plan.
+        plan: AppliedPlan,
+        /// Its new batches.
+        batches: Vec<Batch>,
+        /// Nodes whose damaged objects are accepted.
+        accept_damaged: Vec<NodeId>,
+    },
+    /// An operator started a batch; its nodes begin to move.
+    BatchStarted {
+        /// Which.
+        batch: BatchId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// An operator holds a batch.
+    BatchPaused {
+        /// Which.
+        batch: BatchId,
+    },
+    /// An operator lets a batch go on.
+    BatchResumed {
+        /// Which.
+        batch: BatchId,
+    },
+    /// All nodes still in the batch are ready: it cuts over.
+    CutoverStarted {
+        /// Which.
+        batch: BatchId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The point of no return, for the whole batch in one record (INV-05).
+    BatchCommitted {
+        /// Which.
+        batch: BatchId,
+        /// When.
+        at: UnixMillis,
+        /// Version of the routes with the new placements.
+        route_version: u64,
+        /// Every node that was sealed, with its new placement.
+        placements: Vec<Placement>,
+    },
+    /// All committed nodes of a batch are served by their targets.
+    BatchSettled {
+        /// Which.
+        batch: BatchId,
+    },
+    /// An operator ended the soak.
+    BatchReleased {
+        /// Which.
+        batch: BatchId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Every node left the batch.
+    BatchAborted {
+        /// Which.
+        batch: BatchId,
+    },
+    /// A node's move came to a stage. The step is the number of the command that belongs to it.
+    StageEntered {
+        /// Which node.
+        node: NodeId,
+        /// Where it stands now.
+        stage: Stage,
+        /// Number of the stage's command.
+        step: Step,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Both sides were equal.
+    ReplicaVerified {
+        /// Which node.
+        node: NodeId,
+        /// What they had.
+        state: FinalState,
+    },
+    /// The fenced source named its final state.
+    FinalStateNamed {
+        /// Which node.
+        node: NodeId,
+        /// Both sides must have this.
+        state: FinalState,
+    },
+    /// A fence was lost and is set again.
+    FenceLost {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// A move needs an operator.
+    MoveHeld {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        held: Held,
+    },
+    /// An operator lets a held move go on.
+    MoveRetried {
+        /// Which node.
+        node: NodeId,
+        /// Damaged objects are accepted from now on.
+        accept_damaged: bool,
+    },
+    /// A move is undone: it leaves its batch.
+    UndoStarted {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// A one-time token was made.
+    EnrolmentGranted {
+        /// Hash of the token.
+        token: Sha256,
+        /// What it permits.
+        grant: EnrolmentGrant,
+    },
+    /// A node got its certificate.
+    NodeEnrolled {
+        /// Hash of the token.
+        token: Sha256,
+        /// Which node.
+        node: NodeId,
+        /// Hash of the public key.
+        public_key: Sha256,
+        /// Serial of the certificate.
+        serial: String,
+    },
+    /// A shard saw a handshake with a node's new certificate.
+    CertificateSeen {
+        /// Which node.
+        node: NodeId,
+        /// Serial of the certificate.
+        serial: String,
+    },
+    /// A status API token was made.
+    StatusTokenGranted {
+        /// Hash of the token.
+        token: Sha256,
+        /// What it opens.
+        grant: StatusGrant,
+    },
+}
+
+/// A node's new place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Which node.
+    pub node: NodeId,
+    /// The new writer.
+    pub shard: ShardId,
+    /// The new fence.
+    pub generation: Generation,
+    /// What both sides had.
+    pub final_state: FinalState,
+}

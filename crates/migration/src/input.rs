@@ -1,0 +1,200 @@
+//! What the state machines react to: operators, observations, and answers to effects.
+
+use crate::command::FinalState;
+use crate::world::{Limits, Router, Shard};
+use serde::{Deserialize, Serialize};
+use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Term, Token, UnixMillis};
+use shardlift_planner::Plan;
+
+/// Something that wants a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// This controller won its term.
+    Lead {
+        /// The term.
+        term: Term,
+    },
+    /// The configured limits.
+    SetLimits {
+        /// All of them.
+        limits: Limits,
+    },
+    /// An operator added a shard, or a shard described itself anew.
+    RecordShard {
+        /// As it is now.
+        shard: Shard,
+    },
+    /// An operator added a router.
+    RecordRouter {
+        /// As it is now.
+        router: Router,
+    },
+    /// A shard listed a node that it serves.
+    NodeListed {
+        /// Which.
+        node: NodeId,
+        /// By whom.
+        shard: ShardId,
+        /// The shard's fence for it.
+        generation: Generation,
+        /// Owner recorded at the shard, if any.
+        customer: Option<CustomerId>,
+        /// Server name recorded at the shard, if any.
+        server_name: Option<ServerName>,
+    },
+    /// An operator said whose a node is.
+    DefineNode {
+        /// Which.
+        node: NodeId,
+        /// Whose.
+        customer: Option<CustomerId>,
+        /// What its client connects to.
+        server_name: Option<ServerName>,
+    },
+    /// A reviewed and checked plan.
+    ApplyPlan {
+        /// The plan.
+        plan: Plan,
+        /// Its file.
+        text: String,
+        /// The revision that the operator reviewed.
+        reviewed_revision: u64,
+    },
+    /// Start a batch.
+    StartBatch {
+        /// Which.
+        batch: BatchId,
+    },
+    /// Hold a batch.
+    PauseBatch {
+        /// Which.
+        batch: BatchId,
+    },
+    /// Let a batch go on.
+    ResumeBatch {
+        /// Which.
+        batch: BatchId,
+    },
+    /// End the soak.
+    ReleaseBatch {
+        /// Which.
+        batch: BatchId,
+    },
+    /// Take a node out of its batch before the commit.
+    AbortNode {
+        /// Which.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a held node go on.
+    RetryNode {
+        /// Which.
+        node: NodeId,
+        /// Damaged objects are accepted.
+        accept_damaged: bool,
+    },
+    /// Make an enrolment token.
+    GrantEnrolment {
+        /// For whom.
+        node: NodeId,
+        /// Hash of the token.
+        token: Sha256,
+        /// Until when.
+        expires_at: UnixMillis,
+    },
+    /// A client presents a token and a public key; the certificate is made but not yet handed out.
+    Enrol {
+        /// Hash of the token.
+        token: Sha256,
+        /// Hash of the public key.
+        public_key: Sha256,
+        /// Serial of the certificate that will be handed out.
+        serial: String,
+    },
+    /// Make a status API token.
+    GrantStatus {
+        /// For whom.
+        customer: CustomerId,
+        /// Hash of the token.
+        token: Sha256,
+        /// Until when.
+        expires_at: UnixMillis,
+    },
+    /// A shard saw a node's certificate of this cluster in a handshake.
+    CertificateSeen {
+        /// Which node.
+        node: NodeId,
+        /// Serial of the certificate.
+        serial: String,
+    },
+    /// An effect was answered.
+    Answer {
+        /// Which node.
+        node: NodeId,
+        /// The token it was sent with; an answer to anything but the present stage is ignored.
+        token: Token,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Every router was read back and holds the routes of this version.
+    RoutesConfirmed {
+        /// The version.
+        version: u64,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What came of an effect for one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The command was carried out and needs no further word.
+    Done,
+    /// `Fence`: the final state.
+    Fenced {
+        /// As the source has it.
+        state: FinalState,
+    },
+    /// `CompleteReplica`: the target's state.
+    Completed {
+        /// As the target has it.
+        state: FinalState,
+    },
+    /// The watched replica has all objects and tails the journal.
+    Following {
+        /// Changes not yet applied.
+        lag: u64,
+    },
+    /// The watched replica was compared equal.
+    Verified {
+        /// At this state.
+        state: FinalState,
+    },
+    /// The replica cannot go on without an operator.
+    ReplicaFailed {
+        /// What happened.
+        reason: String,
+        /// True when it is damage at the source that an operator may accept.
+        damaged_at_source: bool,
+    },
+    /// The probe reached this shard.
+    Probed {
+        /// Who answered.
+        shard: ShardId,
+        /// The fence it has.
+        generation: Generation,
+        /// Whether it serves the node.
+        serving: bool,
+    },
+    /// The fence is gone: lease over or source restarted.
+    FenceLost {
+        /// Why.
+        reason: String,
+    },
+    /// The command was refused for good.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,133 @@
+//! Invariants over one event: what may differ between the world before and the world after.
+
+use super::{Violation, violation};
+use crate::effect::{Effect, effects};
+use crate::event::Event;
+use crate::node::Node;
+use crate::stage::Stage;
+use crate::world::World;
+use shardlift_model::NodeId;
+use std::collections::BTreeMap;
+
+/// What must hold between two worlds with one event between them.
+#[must_use]
+pub fn check_step(before: &World, event: &Event, after: &World) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if after.term < before.term {
+        found.push(violation("INV-03", format!("term {} after {}", after.term, before.term)));
+    }
+    for (name, was) in &before.nodes {
+        let Some(is) = after.nodes.get(name) else {
+            found.push(violation("INV-12", format!("`{name}` is gone")));
+            continue;
+        };
+        found.extend(tokens_grow(before, was, after, is));
+        found.extend(only_commits_place(event, was, is));
+        if was != is && !concerns(before, event, name) {
+            found.push(violation("INV-12", format!("`{name}` was changed by {event:?}")));
+        }
+    }
+    found.extend(commands_keep_their_tokens(before, after));
+    found.extend(routes_grow(before, after));
+    found
+}
+
+/// INV-03: a node's tokens only grow, and with every stage.
+fn tokens_grow(before: &World, was: &Node, after: &World, is: &Node) -> Option<Violation> {
+    let (old, new) = (before.token(was), after.token(is));
+    let stage = |node: &Node| node.migration.as_ref().map(|moving| (moving.batch.clone(), moving.stage));
+    // Planning a move, and forgetting one that was never begun, sends nothing.
+    let entered = stage(was) != stage(is) && stage(is).is_some_and(|(_, stage)| stage != Stage::Planned);
+    let grown = if entered { new > old } else { new >= old };
+    (!grown).then(|| violation("INV-03", format!("the token of `{}` went from {old} to {new}", was.node)))
+}
+
+/// INV-03: what was sent under a token is what is sent under it, or nothing.
+fn commands_keep_their_tokens(before: &World, after: &World) -> Vec<Violation> {
+    let commands = |world: &World| -> BTreeMap<_, _> {
+        let sent = effects(world).into_iter().filter_map(|effect| match effect {
+            Effect::Send { node, token, shard, command } => Some(((node, token), (shard, command))),
+            _ => None,
+        });
+        sent.collect()
+    };
+    let before = commands(before);
+    let changed = commands(after).into_iter().filter(|(key, is)| before.get(key).is_some_and(|was| was != is));
+    changed.map(|((node, token), _)| violation("INV-03", format!("`{node}`: {token} means another command"))).collect()
+}
+
+/// INV-05, INV-06: a placement changes by a commit that says so, of a node that was sealed at what is committed.
+fn only_commits_place(event: &Event, was: &Node, is: &Node) -> Option<Violation> {
+    if was.shard == is.shard && was.generation == is.generation {
+        return None;
+    }
+    let broken = |id, what: &str| Some(violation(id, format!("`{}`: {what}", was.node)));
+    let Event::BatchCommitted { placements, .. } = event else {
+        return broken("INV-06", "its placement changed without a commit");
+    };
+    let Some(placement) = placements.iter().find(|placement| placement.node == was.node) else {
+        return broken("INV-06", "the commit does not place it");
+    };
+    let sealed = was.migration.as_ref().filter(|moving| moving.stage == Stage::Sealed);
+    let Some(moving) = sealed else {
+        return broken("INV-05", "it was committed but not sealed");
+    };
+    if moving.verified != Some(placement.final_state) || moving.final_state != Some(placement.final_state) {
+        return broken("INV-05", "it was committed at another state than verified");
+    }
+    if is.generation.0 != was.generation.0 + 1 || is.shard != moving.target {
+        return broken("INV-06", "it was not placed on its target under the next generation");
+    }
+    None
+}
+
+/// INV-06: a changed route has a higher version, and versions only grow.
+fn routes_grow(before: &World, after: &World) -> Option<Violation> {
+    let (old, new) = (before.route_version, after.route_version);
+    if new < old {
+        return Some(violation("INV-06", format!("route version {new} after {old}")));
+    }
+    let routes = |world: &World| -> Vec<_> {
+        let address = |node: &Node| world.shards.get(&node.shard).map(|shard| shard.client_address.clone());
+        let row = |node: &Node| (node.server_name.clone(), node.node.clone(), node.shard.clone(), address(node));
+        world.nodes.values().map(row).collect()
+    };
+    let changed = routes(before) != routes(after);
+    (changed && new == old).then(|| violation("INV-06", format!("other routes under the same version {new}")))
+}
+
+/// INV-12: which nodes an event may touch.
+fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
+    match event {
+        Event::NodeFound { node, .. }
+        | Event::NodeDefined { node, .. }
+        | Event::StageEntered { node, .. }
+        | Event::ReplicaVerified { node, .. }
+        | Event::FinalStateNamed { node, .. }
+        | Event::FenceLost { node, .. }
+        | Event::MoveHeld { node, .. }
+        | Event::MoveRetried { node, .. }
+        | Event::UndoStarted { node, .. }
+        | Event::NodeEnrolled { node, .. }
+        | Event::CertificateSeen { node, .. } => node == name,
+        Event::EnrolmentGranted { grant, .. } => grant.node == *name,
+        Event::BatchCommitted { placements, .. } => placements.iter().any(|placement| placement.node == *name),
+        // New moves, and moves that were never begun.
+        Event::PlanApplied { batches, .. } => {
+            let planned = before.migration(name).is_some_and(|(_, moving)| moving.stage == Stage::Planned);
+            planned || batches.iter().any(|batch| batch.nodes.contains_key(name))
+        }
+        Event::LeadershipTaken { .. }
+        | Event::LimitsSet { .. }
+        | Event::ShardRecorded { .. }
+        | Event::RouterRecorded { .. }
+        | Event::BatchStarted { .. }
+        | Event::BatchPaused { .. }
+        | Event::BatchResumed { .. }
+        | Event::CutoverStarted { .. }
+        | Event::BatchSettled { .. }
+        | Event::BatchReleased { .. }
+        | Event::BatchAborted { .. }
+        | Event::StatusTokenGranted { .. } => false,
+    }
+}

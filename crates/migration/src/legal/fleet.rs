@@ -1,0 +1,142 @@
+//! Legality of what is known about shards, routers, nodes and tokens.
+
+use super::{Illegal, SERIALS_MAX};
+use crate::event::Event;
+use crate::node::{CertificateState, Node};
+use crate::world::{EnrolmentGrant, Limits, World};
+use shardlift_model::{NodeId, ServerName, Sha256, ShardId};
+
+impl World {
+    pub(super) fn legal_for_fleet(&self, event: &Event) -> Result<(), Illegal> {
+        match event {
+            Event::LeadershipTaken { term } if *term > self.term => Ok(()),
+            Event::LeadershipTaken { term } => Err(Illegal::Term { term: *term, present: self.term }),
+            Event::LimitsSet { limits } => limits.check().map_err(Illegal::Limits),
+            Event::ShardRecorded { shard } => {
+                let holder = self
+                    .shards
+                    .values()
+                    .find(|other| other.control_address == shard.control_address && other.shard != shard.shard);
+                free(&shard.control_address, holder.map(|other| format!("shard `{}`", other.shard)))
+            }
+            Event::RouterRecorded { router } => {
+                let holder = self
+                    .routers
+                    .values()
+                    .find(|other| other.control_address == router.control_address && other.router != router.router);
+                free(&router.control_address, holder.map(|other| format!("router `{}`", other.router)))
+            }
+            Event::NodeFound { node, server_name, shard, route_version, .. } => {
+                self.known_shard(shard)?;
+                if self.nodes.contains_key(node) {
+                    return Err(Illegal::KnownNode(node.clone()));
+                }
+                self.free_server_name(server_name, node)?;
+                self.next_routes(*route_version, true)
+            }
+            Event::NodeDefined { node, server_name, route_version, .. } => {
+                let known = self.known_node(node)?;
+                self.free_server_name(server_name, node)?;
+                self.next_routes(*route_version, known.server_name != *server_name)
+            }
+            Event::EnrolmentGranted { token, grant } => self.grant(token, grant),
+            Event::NodeEnrolled { token, node, public_key, serial } => self.enrolled(token, node, public_key, serial),
+            Event::CertificateSeen { node, serial } => {
+                let known = self.known_node(node)?;
+                if known.is_news(serial) { Ok(()) } else { Err(Illegal::Enrolment("this certificate is no news")) }
+            }
+            Event::StatusTokenGranted { token, .. } if self.status_tokens.contains_key(token) => {
+                Err(Illegal::StatusToken)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grant(&self, token: &Sha256, grant: &EnrolmentGrant) -> Result<(), Illegal> {
+        self.known_node(&grant.node)?;
+        if self.enrolments.contains_key(token) {
+            return Err(Illegal::Enrolment("the token exists already"));
+        }
+        if grant.used_for.is_some() { Err(Illegal::Enrolment("a new token was not used")) } else { Ok(()) }
+    }
+
+    fn enrolled(&self, token: &Sha256, node: &NodeId, public_key: &Sha256, serial: &str) -> Result<(), Illegal> {
+        let known = self.known_node(node)?;
+        let grant = self.enrolments.get(token).filter(|grant| grant.node == *node);
+        let grant = grant.ok_or(Illegal::Enrolment("no such token for this node"))?;
+        match grant.used_for {
+            Some(key) if key != *public_key => Err(Illegal::Enrolment("the token was used for another key")),
+            // Its certificates would be ones that nobody waits for any more.
+            Some(_) if known.enrolled_with != Some(*token) => Err(Illegal::Enrolment("a later token was used")),
+            Some(_) if known.serials.len() >= SERIALS_MAX => Err(Illegal::Enrolment("the token was used too often")),
+            // Serials of an earlier token are dropped with it, so only repetitions are compared.
+            Some(_) if known.serials.iter().any(|other| other == serial) => {
+                Err(Illegal::Enrolment("the serial was handed out already"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn known_node(&self, node: &NodeId) -> Result<&Node, Illegal> {
+        self.nodes.get(node).ok_or_else(|| Illegal::UnknownNode(node.clone()))
+    }
+
+    pub(super) fn known_shard(&self, shard: &ShardId) -> Result<(), Illegal> {
+        if self.shards.contains_key(shard) { Ok(()) } else { Err(Illegal::UnknownShard(shard.clone())) }
+    }
+
+    fn free_server_name(&self, name: &ServerName, node: &NodeId) -> Result<(), Illegal> {
+        match self.node_with_server_name(name) {
+            Some(holder) if holder != node => {
+                Err(Illegal::ServerNameTaken { name: name.clone(), holder: holder.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn free(address: &str, holder: Option<String>) -> Result<(), Illegal> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && address.len() <= 300);
+    if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
+        return Err(Illegal::Address(address.chars().take(300).collect()));
+    }
+    match holder {
+        Some(holder) => Err(Illegal::AddressTaken { address: address.to_owned(), holder }),
+        None => Ok(()),
+    }
+}
+
+impl Node {
+    /// True when a handshake with this serial says something new: it belongs to the last enrolment and is later than
+    /// what was seen in use.
+    #[must_use]
+    pub fn is_news(&self, serial: &str) -> bool {
+        let place = |serial: &str| self.serials.iter().position(|other| other == serial);
+        match (&self.certificate, place(serial)) {
+            (_, None) => false,
+            (CertificateState::InUse { serial: used }, seen) => place(used) < seen,
+            (CertificateState::Issued { .. }, Some(_)) => true,
+            // A certificate that was handed out makes the state `Issued`.
+            (CertificateState::None | CertificateState::TokenCreated, Some(_)) => false,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether cutovers can be kept within these bounds.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub const fn check(&self) -> Result<(), &'static str> {
+        if self.fence_lease_ms == 0 || self.cutover_ms_max == 0 || self.drain_ms_max == 0 {
+            return Err("fence_lease_ms, drain_ms_max and cutover_ms_max must be above 0");
+        }
+        if self.drain_ms_max >= self.fence_lease_ms {
+            return Err("drain_ms_max must be below fence_lease_ms, or a fence ends before its final state is named");
+        }
+        if self.seeding_nodes_max == 0 {
+            return Err("seeding_nodes_max must be above 0, or no node ever begins");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! The state machines of one node's move and of one batch. Pure: no clock, no file, no socket; time is an argument.
+//!
+//! The life of a decision: an [`Input`] arrives, [`decide`] answers with [`Event`]s and changes nothing, the caller appends
+//! them durably, [`World::apply`] takes them in (it is total), [`advance`] says what follows from the new state by itself,
+//! and [`effects`] derives from the state all that should be running now. A crash anywhere leads back to the same effects.
+//! Each command among them carries node and token and may be sent twice.
+
+pub mod advance;
+pub mod apply;
+pub mod batch;
+pub mod command;
+pub mod decide;
+pub mod effect;
+pub mod event;
+pub mod explain;
+pub mod input;
+pub mod invariants;
+pub mod legal;
+pub mod lookup;
+pub mod node;
+pub mod order;
+pub mod stage;
+pub mod world;
+
+pub use advance::advance;
+pub use batch::{Batch, BatchPhase};
+pub use command::{Command, FinalState};
+pub use decide::{Refusal, RefusalKind, decide};
+pub use effect::{Effect, effects};
+pub use event::Event;
+pub use explain::{Explanation, explain};
+pub use input::{Input, Outcome};
+pub use legal::Illegal;
+pub use node::{CertificateState, Held, Migration, Node};
+pub use stage::{Phase, Stage};
+pub use world::World;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,326 @@
+//! The state machines against simulated shards and routers: messages are delayed, doubled, dropped and reordered, answers
+//! fail, fences are lost, operators act at random, controllers restart in the middle of it. At every event all checkers
+//! run, at every step the shards are asked who takes writes; in the end, with faults over, every batch must end.
+
+mod shards;
+
+use crate::fixture::Bench;
+use crate::{BatchPhase, Effect, Input, Outcome, Stage};
+use proptest::prelude::*;
+use shardlift_model::{BatchId, NodeId, UnixMillis};
+use shards::{Request, Shards};
+
+/// Most messages under way.
+const MESSAGES_MAX: usize = 12;
+
+/// Splitmix64: a run follows from its seed.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.roll() % (bound.max(1) as u64)).unwrap()
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.roll() % 100 < percent
+    }
+
+    fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
+        let at = self.below(from.len());
+        from.get(at)
+    }
+}
+
+struct Simulation {
+    bench: Bench,
+    shards: Shards,
+    dice: Dice,
+    requests: Vec<Request>,
+    /// All that was ever sent: any of it may arrive once more, much later.
+    archive: Vec<Request>,
+    answers: Vec<Input>,
+    faults: bool,
+    /// How many events there were when the faults ended.
+    calm_since: usize,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let names = ["n1", "n2", "n3", "n4", "n5", "n6"];
+        let nodes = &names[..=dice.below(6)];
+        let batches = (dice.below(3) + 1).min(nodes.len());
+        let chunk = nodes.len().div_ceil(batches);
+        let labels = ["one", "two", "three"];
+        let free = dice.chance(30);
+        let afters: [&[&str]; 3] = if free { [&[], &[], &[]] } else { [&[], &["one"], &["two"]] };
+        let planned: Vec<_> =
+            nodes.chunks(chunk).enumerate().map(|(at, nodes)| (labels[at], afters[at], nodes)).collect();
+        let mut bench = Bench::planned(&planned);
+        if dice.chance(90) {
+            bench.certify_all();
+        }
+        let shards = Shards::holding(bench.world.nodes.values());
+        Self {
+            bench,
+            shards,
+            dice,
+            requests: Vec::new(),
+            archive: Vec::new(),
+            answers: Vec::new(),
+            faults: true,
+            calm_since: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        self.bench.now = UnixMillis(self.bench.now.0 + self.dice.roll() % 100);
+        for (percent, act) in [
+            (80, Self::send as fn(&mut Self)),
+            (80, Self::deliver),
+            (80, Self::deliver),
+            (80, Self::hear),
+            (80, Self::hear),
+            (if self.faults { 5 } else { 0 }, Self::arrive_late),
+            (20, Self::write),
+            (5, Self::disturb),
+            (15, Self::operate),
+        ] {
+            if self.dice.chance(percent) {
+                act(self);
+                self.shards.check();
+            }
+        }
+        self.input(Input::Tick);
+    }
+
+    /// Refusals are answers, too; what matters is that nothing illegal was recorded.
+    fn input(&mut self, input: Input) {
+        drop(self.bench.input(input));
+        if self.bench.is_dead() {
+            self.bench.restart();
+        }
+    }
+
+    fn send(&mut self) {
+        let effects = self.bench.effects();
+        let Some(effect) = self.dice.pick(&effects).cloned() else { return };
+        if self.requests.len() >= MESSAGES_MAX {
+            self.requests.remove(0);
+        }
+        self.requests.push(match effect {
+            Effect::SyncRouters { version } => Request::Routes(version),
+            effect => Request::Effect(effect),
+        });
+    }
+
+    fn deliver(&mut self) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.requests.len());
+        let request = self.requests[at].clone();
+        if !(self.faults && self.dice.chance(10)) {
+            self.requests.remove(at);
+        }
+        if self.faults && self.dice.chance(10) {
+            return;
+        }
+        self.archive.push(request.clone());
+        let fail = self.faults && self.dice.chance(1);
+        self.answers.extend(self.shards.handle(&request, fail));
+        if self.answers.len() > MESSAGES_MAX {
+            self.answers.remove(0);
+        }
+    }
+
+    fn arrive_late(&mut self) {
+        let Some(request) = self.dice.pick(&self.archive).cloned() else { return };
+        self.answers.extend(self.shards.handle(&request, false));
+    }
+
+    fn hear(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.answers.len());
+        let answer = self.answers[at].clone();
+        if !(self.faults && self.dice.chance(10)) {
+            self.answers.remove(at);
+        }
+        if !(self.faults && self.dice.chance(10)) {
+            self.input(answer);
+        }
+    }
+
+    fn write(&mut self) {
+        let nodes: Vec<NodeId> = self.bench.world.nodes.keys().cloned().collect();
+        if let Some(node) = self.dice.pick(&nodes) {
+            self.shards.write(node);
+        }
+    }
+
+    fn disturb(&mut self) {
+        match self.dice.below(6) {
+            // It dies between two events, whichever they will be.
+            0 => self.bench.dies_in = Some(self.dice.below(6) + 1),
+            1 | 4 | 5 => self.shards.lose_a_fence(self.dice.roll()),
+            2 if self.dice.chance(20) => self.bench.now = UnixMillis(self.bench.now.0 + 40_000),
+            3 if self.dice.chance(50) => {
+                let Some(node) = self.any_node() else { return };
+                let token = self.bench.world.token(&self.bench.world.nodes[&node]);
+                let damaged_at_source = self.dice.chance(50);
+                let outcome = match self.dice.below(3) {
+                    0 => Outcome::ReplicaFailed { reason: "broken".to_owned(), damaged_at_source },
+                    1 => Outcome::FenceLost { reason: "the lease is over".to_owned() },
+                    _ => Outcome::Refused { reason: "no".to_owned() },
+                };
+                self.input(Input::Answer { node, token, outcome });
+            }
+            _ => {}
+        }
+    }
+
+    fn any_node(&mut self) -> Option<NodeId> {
+        let nodes: Vec<NodeId> = self.bench.world.nodes.keys().cloned().collect();
+        self.dice.pick(&nodes).cloned()
+    }
+
+    fn operate(&mut self) {
+        let batches: Vec<BatchId> = self.bench.world.batches.keys().cloned().collect();
+        let Some(batch) = self.dice.pick(&batches).cloned() else { return };
+        let Some(node) = self.any_node() else { return };
+        let input = match self.dice.below(20) {
+            0 if self.faults => Input::PauseBatch { batch },
+            2 if self.faults && self.dice.chance(20) => Input::AbortNode { node, reason: "at random".to_owned() },
+            3..=5 => Input::ResumeBatch { batch },
+            6..=8 => Input::RetryNode { node, accept_damaged: self.dice.chance(50) },
+            9 => Input::ReleaseBatch { batch },
+            10 => {
+                let serial = self.bench.world.nodes[&node].serials.last().cloned().unwrap_or_default();
+                Input::CertificateSeen { node, serial }
+            }
+            _ => Input::StartBatch { batch },
+        };
+        self.input(input);
+    }
+
+    /// With no faults any more: everything sent arrives and is answered.
+    fn settle(&mut self) {
+        self.faults = false;
+        self.calm_since = self.bench.journal.len();
+        self.bench.restart();
+        self.bench.certify_missing();
+        for _ in 0..400 {
+            let batches: Vec<BatchId> = self.bench.world.batches.keys().cloned().collect();
+            for batch in batches {
+                self.input(Input::ResumeBatch { batch: batch.clone() });
+                if self.dice.chance(10) {
+                    self.input(Input::ReleaseBatch { batch: batch.clone() });
+                }
+                self.input(Input::StartBatch { batch });
+            }
+            let nodes: Vec<NodeId> = self.bench.world.nodes.keys().cloned().collect();
+            for node in nodes {
+                self.input(Input::RetryNode { node, accept_damaged: true });
+            }
+            for effect in self.bench.effects() {
+                let request = match effect {
+                    Effect::SyncRouters { version } => Request::Routes(version),
+                    effect => Request::Effect(effect),
+                };
+                for answer in self.shards.handle(&request, false) {
+                    self.input(answer);
+                }
+                self.shards.check();
+            }
+            self.bench.now = UnixMillis(self.bench.now.0 + 100);
+            self.input(Input::Tick);
+            if self.is_settled() {
+                return;
+            }
+        }
+        panic!("batches do not end: {:?} {:?}", self.bench.stages(), self.bench.world.batches);
+    }
+
+    fn is_settled(&self) -> bool {
+        let over = |phase| matches!(phase, BatchPhase::Soaking | BatchPhase::Released | BatchPhase::Aborted);
+        let rests = |stage: &Stage| stage.is_over() || *stage == Stage::Soaking;
+        self.bench.world.batches.values().all(|batch| over(batch.phase)) && self.bench.stages().values().all(rests)
+    }
+}
+
+fn run(seed: u64, steps: usize) -> Simulation {
+    let mut simulation = Simulation::new(seed);
+    for _ in 0..steps {
+        simulation.step();
+    }
+    simulation.settle();
+    simulation
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_mix_of_faults_keeps_the_invariants_and_every_batch_ends(seed in any::<u64>()) {
+        run(seed, 600);
+    }
+}
+
+#[test]
+fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
+    let mut stages = std::collections::BTreeSet::new();
+    let mut ends = std::collections::BTreeSet::new();
+    let (mut lost, mut held, mut restarts, mut committed) = (0, 0, 0, 0);
+    for seed in 0..40 {
+        let simulation = run(seed, 1000);
+        for event in &simulation.bench.journal[..simulation.calm_since] {
+            if matches!(event, crate::Event::BatchCommitted { .. }) {
+                committed += 1;
+            }
+        }
+        for event in &simulation.bench.journal {
+            match event {
+                crate::Event::StageEntered { stage, .. } => drop(stages.insert(*stage)),
+                crate::Event::FenceLost { .. } => lost += 1,
+                crate::Event::MoveHeld { .. } => held += 1,
+                crate::Event::LeadershipTaken { .. } => restarts += 1,
+                _ => {}
+            }
+        }
+        ends.extend(simulation.bench.world.batches.values().map(|batch| batch.phase));
+    }
+    let entered = Stage::ALL.into_iter().filter(|stage| !matches!(stage, Stage::Planned));
+    let missing: Vec<_> = entered.filter(|stage| !stages.contains(stage) && *stage != Stage::Promoting).collect();
+    assert!(missing.is_empty(), "never entered: {missing:?}");
+    assert!(ends.contains(&BatchPhase::Aborted) && ends.contains(&BatchPhase::Released), "{ends:?}");
+    assert!(
+        lost > 20 && held > 50 && restarts > 120 && committed > 10,
+        "too tame: {lost} {held} {restarts} {committed}"
+    );
+}
+
+#[test]
+fn shards_that_carry_out_late_commands_are_found_out() {
+    let caught = (0..40_u64).find(|seed| {
+        let mutant = std::panic::catch_unwind(|| {
+            let mut simulation = Simulation::new(*seed);
+            simulation.shards.ignores_tokens = true;
+            (0..1000).for_each(|_| simulation.step());
+        });
+        let said = |panic: &Box<dyn std::any::Any + Send>| {
+            panic.downcast_ref::<String>().is_some_and(|text| text.contains("INV-"))
+        };
+        mutant.as_ref().is_err_and(said)
+    });
+    assert!(caught.is_some(), "no seed shows what tokens are for");
+}
