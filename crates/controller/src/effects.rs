@@ -1,0 +1,165 @@
+//! What runs now: one task for each effect that the world derives, keyed by the effect itself.
+//!
+//! A set of effects that changed starts what is new and ends what is gone; equal effects keep their task. A task never ends
+//! by itself: it reports, and as long as its effect is still derived it asks again, since every command is idempotent.
+//! Tasks decide nothing; they report to the loop, which ignores what is late.
+
+mod probe;
+mod renew;
+mod routes;
+mod send;
+mod watch;
+
+use crate::backoff::Bounds;
+use crate::channels::Channels;
+use crate::inputs::Inputs;
+use crate::metrics::Metrics;
+use crate::state::Shared;
+use shardlift_migration::{Effect, Input, Outcome};
+use shardlift_model::{NodeId, RouterId, ShardId, Token};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often things are asked and tried.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Between tries of a command.
+    pub(crate) retry: Bounds,
+    /// Between looks at an incoming copy.
+    pub(crate) watch: Duration,
+    /// Between checks of routers that hold what they should.
+    pub(crate) routes: Duration,
+    /// Between looks at all nodes of a shard while something moves.
+    pub(crate) inventory_active: Duration,
+    /// The same while nothing moves.
+    pub(crate) inventory_idle: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            retry: Bounds { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+            watch: Duration::from_millis(300),
+            routes: Duration::from_secs(5),
+            inventory_active: Duration::from_secs(1),
+            inventory_idle: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What every effect needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inputs: Inputs,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) pace: Pace,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    /// Reports what came of a node's effect; false when the loop has ended.
+    async fn answer(&self, node: &NodeId, token: Token, outcome: Outcome) -> bool {
+        self.inputs.report(Input::Answer { node: node.clone(), token, outcome }).await
+    }
+
+    /// Says in views why a node waits.
+    fn wait(&self, node: &NodeId, reason: impl Into<Option<String>>) {
+        let reason = reason.into();
+        let unchanged = self.shared.observed(|observed| observed.waits.get(node) == reason.as_ref());
+        if !unchanged {
+            self.shared.observe(|observed| observed.note_wait(node, reason));
+        }
+    }
+
+    /// Where a shard is to be asked.
+    pub(crate) fn shard_address(&self, shard: &ShardId) -> Option<String> {
+        self.shared.world(|world| world.shards.get(shard).map(|shard| shard.control_address.clone()))
+    }
+
+    /// All routers and where they are to be asked.
+    pub(crate) fn routers(&self) -> Vec<(RouterId, String)> {
+        let pair =
+            |router: &shardlift_migration::world::Router| (router.router.clone(), router.control_address.clone());
+        self.shared.world(|world| world.routers.values().map(pair).collect())
+    }
+}
+
+/// Effects of one sort about one node; hardly ever more than one.
+type Slot = (std::mem::Discriminant<Effect>, Option<NodeId>);
+
+/// The running tasks.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    context: Context,
+    running: HashMap<Slot, Vec<(Effect, JoinHandle<()>)>>,
+}
+
+impl Runner {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context, running: HashMap::new() }
+    }
+
+    /// Ends what is not derived any more, starts what is new.
+    pub(crate) fn reconcile(&mut self, derived: Vec<Effect>) {
+        let mut kept: HashMap<Slot, Vec<(Effect, JoinHandle<()>)>> = HashMap::new();
+        for effect in derived {
+            let slot = slot_of(&effect);
+            let present = self.running.get_mut(&slot).and_then(|tasks| {
+                let at = tasks.iter().position(|(running, task)| *running == effect && !task.is_finished())?;
+                Some(tasks.swap_remove(at))
+            });
+            let task = present.unwrap_or_else(|| (effect.clone(), self.start(effect)));
+            kept.entry(slot).or_default().push(task);
+        }
+        let ended = std::mem::replace(&mut self.running, kept);
+        ended.into_values().flatten().for_each(|(_, task)| task.abort());
+    }
+
+    fn start(&self, effect: Effect) -> JoinHandle<()> {
+        tracing::debug!(?effect, "effect started");
+        let context = self.context.clone();
+        match effect {
+            Effect::Send { node, token, shard, command } => {
+                tokio::spawn(send::run(context, send::Order { node, token, shard, command }))
+            }
+            Effect::RenewFence { node, token, shard } => tokio::spawn(renew::run(context, node, token, shard)),
+            Effect::WatchReplica { node, token, shard } => tokio::spawn(watch::run(context, node, token, shard)),
+            Effect::SyncRouters { version } => tokio::spawn(routes::run(context, version)),
+            Effect::Probe { node, token, server_name, shard, generation } => {
+                tokio::spawn(probe::run(context, probe::Question { node, token, server_name, shard, generation }))
+            }
+        }
+    }
+
+    /// Ends all and waits until they are gone.
+    pub(crate) async fn end(&mut self) {
+        for (effect, task) in std::mem::take(&mut self.running).into_values().flatten() {
+            task.abort();
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(?effect, "an effect ended badly");
+            }
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.running.values().flatten().for_each(|(_, task)| task.abort());
+    }
+}
+
+fn slot_of(effect: &Effect) -> Slot {
+    let node = match effect {
+        Effect::Send { node, .. }
+        | Effect::RenewFence { node, .. }
+        | Effect::WatchReplica { node, .. }
+        | Effect::Probe { node, .. } => Some(node.clone()),
+        Effect::SyncRouters { .. } => None,
+    };
+    (std::mem::discriminant(effect), node)
+}

@@ -1,0 +1,276 @@
+//! Sends one command to one shard until the world has moved on.
+//!
+//! An answer that is lost is asked for by sending the same command with the same token again. What may pass by itself is
+//! retried; what may not is reported once per try, as the command's own sort of bad news.
+
+use super::Context;
+use crate::backoff::Backoff;
+use crate::channels::{Deadline as _, Within as _};
+use crate::wire::{final_state, node_digest};
+use shardlift_api::fault::{CODE_HEADER, Fault, FaultKind};
+use shardlift_api::v1::{self, shard_control_client::ShardControlClient};
+use shardlift_migration::{Command, Outcome};
+use shardlift_model::{NodeId, ShardId, Token};
+use std::time::Duration;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// How long a shard may take for a command that only records something.
+const RECORDED: Duration = Duration::from_secs(10);
+
+/// How long the promotion and the discarding of a large node may take.
+const LARGE: Duration = Duration::from_secs(60);
+
+/// Internal errors of a shard in a row that are put down to a restart under way.
+const BROKEN_TRIES_MAX: u32 = 30;
+
+/// A command and its addressee.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) node: NodeId,
+    pub(super) token: Token,
+    pub(super) shard: ShardId,
+    pub(super) command: Command,
+}
+
+/// Why a try came to nothing.
+#[derive(Debug)]
+struct Failure {
+    kind: FaultKind,
+    reason: String,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        // Without a code of ours it is the connection that speaks: broken streams arrive as INTERNAL too.
+        let is_ours = status.metadata().contains_key(CODE_HEADER);
+        let kind = match FaultKind::from(&status) {
+            FaultKind::Internal if !is_ours => FaultKind::Unavailable,
+            kind => kind,
+        };
+        Self { kind, reason: status.message().to_owned() }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { kind: fault.kind(), reason: fault.public().to_owned() }
+    }
+}
+
+pub(super) async fn run(context: Context, order: Order) {
+    let mut backoff = Backoff::new(context.pace.retry);
+    let mut broken_tries = 0;
+    loop {
+        let Order { node, token, shard, command } = &order;
+        let outcome = match attempt(&context, &order).await {
+            Ok(outcome) => {
+                context.wait(node, None);
+                Some(outcome)
+            }
+            Err(failure) => {
+                context.wait(node, format!("{shard}: {}", failure.reason));
+                let Failure { kind, reason } = &failure;
+                tracing::warn!(%node, %token, %shard, command = word(command), ?kind, reason, "a command failed");
+                broken_tries += u32::from(*kind == FaultKind::Internal);
+                verdict(command, &failure, broken_tries)
+            }
+        };
+        if let Some(outcome) = outcome
+            && !context.answer(node, *token, outcome).await
+        {
+            return;
+        }
+        backoff.wait().await;
+    }
+}
+
+/// What to report of a failure; nothing for one that may pass.
+fn verdict(command: &Command, failure: &Failure, broken_tries: u32) -> Option<Outcome> {
+    let reason = failure.reason.clone();
+    match (command, failure.kind) {
+        (_, FaultKind::Unavailable) => None,
+        // A shard that broke in the middle does not know itself what it did, until it was restarted. In a cutover the bound of
+        // the cutover ends the wait.
+        (Command::Fence | Command::CompleteReplica { .. } | Command::Seal { .. }, FaultKind::Internal) => None,
+        (_, FaultKind::Internal) if broken_tries < BROKEN_TRIES_MAX => None,
+        // Missing counts as done.
+        (Command::DiscardReplica, FaultKind::NotFound) => Some(Outcome::Done),
+        // The lease is over, the source was restarted, or somebody else fenced: all of these lead to a new fence.
+        (Command::Fence | Command::Seal { .. }, FaultKind::Refused | FaultKind::StaleToken)
+        | (Command::CompleteReplica { .. }, FaultKind::Refused | FaultKind::StaleToken) => {
+            Some(Outcome::FenceLost { reason })
+        }
+        _ => Some(Outcome::Refused { reason }),
+    }
+}
+
+async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
+    let Order { node, token, shard, command } = order;
+    let unavailable = |text: &str| Failure { kind: FaultKind::Unavailable, reason: text.to_owned() };
+    let address = context.shard_address(shard).ok_or_else(|| unavailable("the shard is not recorded"))?;
+    let mut client = context.channels.shard(shard, &address);
+    let (node, token) = (node.as_str().to_owned(), Some((*token).into()));
+    match command {
+        Command::Fence | Command::CompleteReplica { .. } | Command::Seal { .. } => {
+            attempt_cutover(context, &mut client, command, node, token).await
+        }
+        Command::StartReplica { source, accept_damaged } => {
+            let known = context.shared.world(|world| world.shards.get(source).map(|shard| shard.peer_address.clone()));
+            let source_peer_address = known.filter(|address| !address.is_empty());
+            let source_peer_address =
+                source_peer_address.ok_or_else(|| unavailable("the source has not said where it can be read"))?;
+            let (source, accept_damaged) = (source.as_str().to_owned(), *accept_damaged);
+            let request = v1::StartReplicaRequest { node, token, source, source_peer_address, accept_damaged };
+            client.start_replica(RECORDED.on(request)).within(RECORDED).await?;
+            Ok(Outcome::Done)
+        }
+        _ => {
+            attempt_plain(&mut client, command, node, token).await?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// Commands that are answered by having been carried out.
+async fn attempt_plain(
+    client: &mut ShardControlClient<Channel>,
+    command: &Command,
+    node: String,
+    token: Option<v1::Token>,
+) -> Result<(), Status> {
+    match command {
+        Command::Offer { target } => {
+            let request = v1::OfferNodeRequest { node, token, target: target.as_str().to_owned() };
+            client.offer_node(RECORDED.on(request)).within(RECORDED).await?;
+        }
+        Command::VerifyReplica => {
+            client.verify_replica(RECORDED.on(v1::VerifyReplicaRequest { node, token })).within(RECORDED).await?;
+        }
+        Command::Promote { expected } => {
+            let request = v1::PromoteRequest { node, token, r#final: Some(node_digest(expected)) };
+            client.promote(LARGE.on(request)).within(LARGE).await?;
+        }
+        Command::Retire { target } => {
+            let request = v1::RetireRequest { node, token, target: target.as_str().to_owned() };
+            client.retire(RECORDED.on(request)).within(RECORDED).await?;
+        }
+        Command::EndLegacyCredentials => {
+            let request = v1::EndLegacyCredentialsRequest { node, token };
+            client.end_legacy_credentials(RECORDED.on(request)).within(RECORDED).await?;
+        }
+        Command::Unfence => {
+            client.unfence(RECORDED.on(v1::UnfenceRequest { node, token })).within(RECORDED).await?;
+        }
+        Command::DiscardReplica => {
+            client.discard_replica(LARGE.on(v1::DiscardReplicaRequest { node, token })).within(LARGE).await?;
+        }
+        Command::StartReplica { .. } | Command::Fence | Command::CompleteReplica { .. } | Command::Seal { .. } => {
+            return Err(Status::internal("this command is answered with more than a word"));
+        }
+    }
+    Ok(())
+}
+
+async fn attempt_cutover(
+    context: &Context,
+    client: &mut ShardControlClient<Channel>,
+    command: &Command,
+    node: String,
+    token: Option<v1::Token>,
+) -> Result<Outcome, Failure> {
+    let limits = context.shared.world(|world| world.limits.clone());
+    match command {
+        Command::CompleteReplica { expected } => {
+            let deadline = limits.cutover_max().max(RECORDED);
+            let request = v1::CompleteReplicaRequest { node, token, r#final: Some(node_digest(expected)) };
+            let answer = client.complete_replica(deadline.on(request)).within(deadline).await?;
+            Ok(Outcome::Completed { state: final_state(answer.into_inner().digest)? })
+        }
+        Command::Seal { expected } => {
+            let request = v1::SealRequest { node, token, r#final: Some(node_digest(expected)) };
+            client.seal(RECORDED.on(request)).within(RECORDED).await?;
+            Ok(Outcome::Done)
+        }
+        _ => {
+            let (lease_ms, drain_ms_max) = (limits.fence_lease_ms, limits.drain_ms_max);
+            // The source drains, then cancels, then reads its digest.
+            let deadline = Duration::from_millis(drain_ms_max.into()) + RECORDED;
+            let request = v1::FenceRequest { node, token, lease_ms, drain_ms_max };
+            let answer = client.fence(deadline.on(request)).within(deadline).await?;
+            Ok(Outcome::Fenced { state: final_state(answer.into_inner().r#final)? })
+        }
+    }
+}
+
+const fn word(command: &Command) -> &'static str {
+    match command {
+        Command::Offer { .. } => "offer",
+        Command::StartReplica { .. } => "start_replica",
+        Command::VerifyReplica => "verify_replica",
+        Command::Fence => "fence",
+        Command::CompleteReplica { .. } => "complete_replica",
+        Command::Seal { .. } => "seal",
+        Command::Promote { .. } => "promote",
+        Command::Retire { .. } => "retire",
+        Command::EndLegacyCredentials => "end_legacy_credentials",
+        Command::Unfence => "unfence",
+        Command::DiscardReplica => "discard_replica",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardlift_migration::FinalState;
+    use shardlift_model::Sha256;
+
+    const STATE: FinalState = FinalState { seq: 1, root: Sha256([0; 32]), objects: 0, bytes: 0, damaged: 0 };
+
+    fn of(command: &Command, kind: FaultKind) -> Option<Outcome> {
+        verdict(command, &Failure { kind, reason: "why".into() }, 1)
+    }
+
+    #[test]
+    fn a_shard_out_of_reach_is_asked_again_and_never_reported() {
+        for command in [Command::Fence, Command::DiscardReplica, Command::Promote { expected: STATE }] {
+            assert_eq!(of(&command, FaultKind::Unavailable), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_cutover_is_a_lost_fence_and_elsewhere_a_refusal() {
+        let cutover = [Command::Fence, Command::CompleteReplica { expected: STATE }, Command::Seal { expected: STATE }];
+        for command in cutover {
+            for kind in [FaultKind::Refused, FaultKind::StaleToken] {
+                assert_eq!(of(&command, kind), Some(Outcome::FenceLost { reason: "why".into() }));
+            }
+            assert_eq!(of(&command, FaultKind::NotFound), Some(Outcome::Refused { reason: "why".into() }));
+        }
+        for command in [Command::VerifyReplica, Command::Promote { expected: STATE }, Command::Unfence] {
+            assert_eq!(of(&command, FaultKind::Refused), Some(Outcome::Refused { reason: "why".into() }));
+        }
+    }
+
+    #[test]
+    fn a_broken_shard_gets_time_to_be_restarted() {
+        let failure = Failure { kind: FaultKind::Internal, reason: "why".into() };
+        let refused = Some(Outcome::Refused { reason: "why".into() });
+        assert_eq!(verdict(&Command::VerifyReplica, &failure, 1), None);
+        assert_eq!(verdict(&Command::VerifyReplica, &failure, BROKEN_TRIES_MAX), refused);
+        assert_eq!(verdict(&Command::Seal { expected: STATE }, &failure, u32::MAX), None);
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_word_of_the_shard() {
+        assert_eq!(Failure::from(Status::internal("h2 protocol error")).kind, FaultKind::Unavailable);
+        let said = Status::from(Fault::new(FaultKind::Internal, "said"));
+        assert_eq!(Failure::from(said).kind, FaultKind::Internal);
+    }
+
+    #[test]
+    fn a_missing_copy_counts_as_discarded() {
+        assert_eq!(of(&Command::DiscardReplica, FaultKind::NotFound), Some(Outcome::Done));
+        assert_ne!(of(&Command::Unfence, FaultKind::NotFound), Some(Outcome::Done));
+    }
+}

@@ -1,0 +1,100 @@
+//! The store on a thread of its own: its calls block, and the loop must not.
+//!
+//! One call at a time, in the order in which they were made. When the thread is gone in the middle of a call, the outcome
+//! of that call is unknown, and so it is reported.
+
+use shardlift_model::Term;
+use shardlift_store::{Seq, Store, StoreError};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+type Job = Box<dyn FnOnce(&dyn Store) + Send>;
+
+/// A handle on the store's thread. The store is closed when the handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    jobs: mpsc::Sender<Job>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store's thread has ended")]
+struct ThreadGone;
+
+fn gone() -> StoreError {
+    StoreError::Unknown { source: Box::new(ThreadGone) }
+}
+
+impl Ledger {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
+        let (jobs, mut queue) = mpsc::channel::<Job>(4);
+        let serve = move || {
+            while let Some(job) = queue.blocking_recv() {
+                job(&*store);
+            }
+        };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(serve)?;
+        Ok(Self { jobs, thread: Some(thread) })
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let job: Job = Box::new(move |store| {
+            // Nobody waits any more: the caller's task was ended together with the process's work.
+            let _unheard = answer.send(work(store));
+        });
+        self.jobs.send(job).await.map_err(|_closed| gone())?;
+        result.await.map_err(|_dropped| gone())?
+    }
+
+    /// Takes leadership.
+    pub(crate) async fn campaign(&self) -> Result<Term, StoreError> {
+        self.call(|store| store.campaign()).await
+    }
+
+    /// Appends; durable when it returns.
+    pub(crate) async fn append(&self, term: Term, after: Seq, records: Vec<Vec<u8>>) -> Result<Seq, StoreError> {
+        self.call(move |store| store.append(term, after, &records)).await
+    }
+
+    /// Reads on.
+    pub(crate) async fn read(&self, after: Seq, limit: usize) -> Result<Vec<(Seq, Vec<u8>)>, StoreError> {
+        self.call(move |store| store.read(after, limit)).await
+    }
+
+    /// Waits until the store is closed, so that the next process can open it.
+    pub(crate) async fn close(mut self) {
+        let thread = self.thread.take();
+        drop(self);
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the store's thread ended badly");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardlift_store::MemoryStore;
+
+    #[tokio::test]
+    async fn calls_arrive_in_order_and_a_closed_ledger_lets_go_of_the_store() {
+        let store = Arc::new(MemoryStore::new("c1".parse().unwrap()));
+        let ledger = Ledger::start(store.clone()).unwrap();
+        let term = ledger.campaign().await.unwrap();
+        for n in 0..5_u8 {
+            let last = ledger.append(term, Seq(n.into()), vec![vec![n]]).await.unwrap();
+            assert_eq!(last, Seq(u64::from(n) + 1));
+        }
+        assert_eq!(ledger.read(Seq(3), 10).await.unwrap(), vec![(Seq(4), vec![3]), (Seq(5), vec![4])]);
+        ledger.close().await;
+        assert_eq!(Arc::strong_count(&store), 1);
+    }
+}

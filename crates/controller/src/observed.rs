@@ -1,0 +1,112 @@
+//! What the parts said last, and when. Never recorded, never a ground for a decision; for views, plans and waiting reasons.
+
+use shardlift_api::v1;
+use shardlift_migration::{Node, World};
+use shardlift_model::{NodeId, RouterId, ShardId};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// A shard as last seen.
+#[derive(Debug, Default)]
+pub(crate) struct ShardSeen {
+    /// What it said about itself.
+    pub(crate) about: Option<v1::DescribeShardResponse>,
+    /// Its nodes.
+    pub(crate) nodes: BTreeMap<NodeId, v1::NodeStatus>,
+    /// True after the first complete list of its nodes.
+    pub(crate) listed: bool,
+    /// Why it cannot be asked right now.
+    pub(crate) problem: Option<String>,
+}
+
+impl ShardSeen {
+    /// It answered the last time it was asked.
+    pub(crate) const fn is_reachable(&self) -> bool {
+        self.about.is_some() && self.problem.is_none()
+    }
+}
+
+/// A router as last seen.
+#[derive(Debug, Default)]
+pub(crate) struct RouterSeen {
+    /// What it said about itself.
+    pub(crate) about: Option<v1::DescribeRouterResponse>,
+    /// Why it cannot be asked right now, or why its routes are not the recorded ones.
+    pub(crate) problem: Option<String>,
+}
+
+/// How fast a copy grows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    bytes_done: u64,
+    at: Instant,
+    /// Smoothed.
+    pub(crate) bytes_per_second: u64,
+}
+
+/// All observations.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// By shard.
+    pub(crate) shards: BTreeMap<ShardId, ShardSeen>,
+    /// By router.
+    pub(crate) routers: BTreeMap<RouterId, RouterSeen>,
+    /// By moving node.
+    pub(crate) rates: BTreeMap<NodeId, Rate>,
+    /// Why a node's command was not answered yet.
+    pub(crate) waits: BTreeMap<NodeId, String>,
+}
+
+impl Observed {
+    /// A node as its writer sees it.
+    pub(crate) fn at_writer(&self, node: &Node) -> Option<&v1::NodeStatus> {
+        self.shards.get(&node.shard)?.nodes.get(&node.node)
+    }
+
+    /// The incoming copy as its target sees it.
+    pub(crate) fn replica(&self, node: &Node) -> Option<&v1::Replica> {
+        let target = &node.migration.as_ref()?.target;
+        self.shards.get(target)?.nodes.get(&node.node)?.replica.as_ref()
+    }
+
+    /// Takes in one node's status.
+    pub(crate) fn note_node(&mut self, shard: &ShardId, node: &NodeId, status: v1::NodeStatus) {
+        if let Some(replica) = &status.replica {
+            self.note_progress(node, replica.bytes_done);
+        }
+        self.shards.entry(shard.clone()).or_default().nodes.insert(node.clone(), status);
+    }
+
+    /// Smooths over about three looks; a copy that was started again begins anew.
+    fn note_progress(&mut self, node: &NodeId, bytes_done: u64) {
+        let now = Instant::now();
+        let Some(rate) = self.rates.get_mut(node).filter(|rate| rate.bytes_done <= bytes_done) else {
+            self.rates.insert(node.clone(), Rate { bytes_done, at: now, bytes_per_second: 0 });
+            return;
+        };
+        let elapsed = u64::try_from((now - rate.at).as_millis()).unwrap_or(u64::MAX);
+        if elapsed < 100 {
+            return;
+        }
+        let present = (bytes_done - rate.bytes_done).saturating_mul(1000) / elapsed;
+        let smoothed = if rate.bytes_per_second == 0 { present } else { (rate.bytes_per_second / 3) * 2 + present / 3 };
+        *rate = Rate { bytes_done, at: now, bytes_per_second: smoothed };
+    }
+
+    /// Says why a node waits, or that it does not any more.
+    pub(crate) fn note_wait(&mut self, node: &NodeId, reason: Option<String>) {
+        match reason {
+            Some(reason) => self.waits.insert(node.clone(), reason),
+            None => self.waits.remove(node),
+        };
+    }
+
+    /// Forgets what belongs to nothing that is recorded.
+    pub(crate) fn forget_ended(&mut self, world: &World) {
+        let moves = |node: &NodeId| {
+            world.nodes.get(node).and_then(|node| node.migration.as_ref()).is_some_and(|m| !m.stage.is_over())
+        };
+        self.rates.retain(|node, _| moves(node));
+        self.waits.retain(|node, _| moves(node));
+    }
+}

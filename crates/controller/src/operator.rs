@@ -1,0 +1,244 @@
+//! The operator's service. Questions are answered from the recorded world and from what was observed; wishes become inputs
+//! of the loop, and are answered when they are durable.
+
+mod batches;
+mod fleet;
+mod parts;
+mod plans;
+mod progress;
+mod status;
+mod tokens;
+
+use crate::effects::Context;
+use crate::issuer::Issuer;
+use futures::StreamExt as _;
+use shardlift_api::convert;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1;
+use shardlift_migration::Input;
+use shardlift_model::BatchId;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+pub(crate) use batches::{batch_progress, in_order, members};
+pub(crate) use fleet::certificate_word;
+pub(crate) use parts::check_address;
+pub(crate) use plans::REQUEST_BYTES_MAX;
+pub(crate) use progress::{of_node as node_progress, percent};
+
+/// The words for a node's phase, as views and figures use them.
+pub(crate) const PHASES: [&str; 11] = [
+    "settled",
+    "planned",
+    "seeding",
+    "following",
+    "ready",
+    "fenced",
+    "sealed",
+    "committed",
+    "soaking",
+    "released",
+    "undoing",
+];
+
+/// Largest page of nodes.
+const PAGE_MAX: u32 = 1000;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorService {
+    context: Context,
+    issuer: Arc<Issuer>,
+    /// Ends the streams, which would hold up the server's end.
+    stop: CancellationToken,
+}
+
+impl OperatorService {
+    pub(crate) const fn new(context: Context, issuer: Arc<Issuer>, stop: CancellationToken) -> Self {
+        Self { context, issuer, stop }
+    }
+
+    async fn submit(&self, input: Input) -> Result<(), Fault> {
+        self.context.inputs.submit(input).await.map_err(Fault::from)
+    }
+
+    async fn batch(&self, name: &str, input: fn(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
+        let batch: BatchId = convert::name("batch", name)?;
+        self.submit(input(batch.clone())).await?;
+        let found = self.context.shared.both(|recorded, observed| {
+            let batch = recorded.world.batches.get(&batch)?;
+            Some(batches::batch_view(&recorded.world, observed, batch))
+        });
+        found.ok_or_else(|| Fault::new(FaultKind::NotFound, format!("batch {batch} is not known")))
+    }
+}
+
+/// Who asks, for the audit log.
+fn asker<T>(request: &Request<T>) -> String {
+    let peer = request.extensions().get::<shardlift_model::Peer>();
+    peer.and_then(|peer| peer.identity()).map_or_else(|| "nobody".to_owned(), ToString::to_string)
+}
+
+/// Writes down what an operator did or tried.
+fn audit<T>(asker: &str, what: &'static str, subject: &str, result: &Result<T, Fault>) {
+    let outcome = result.as_ref().err().map_or("done", |fault| fault.kind().code());
+    tracing::info!(target: "audit", asker, what, subject, outcome, "operator call");
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::operator_server::Operator for OperatorService {
+    type WatchStatusStream = status::StatusStream;
+
+    async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Answer<v1::StatusView> {
+        Ok(Response::new(status::status_view(&self.context.shared)))
+    }
+
+    async fn watch_status(&self, request: Request<v1::WatchStatusRequest>) -> Answer<Self::WatchStatusStream> {
+        let views = status::watch(self.context.shared.clone(), request.into_inner().interval_ms);
+        Ok(Response::new(Box::pin(views.take_until(self.stop.clone().cancelled_owned()))))
+    }
+
+    async fn add_shard(&self, request: Request<v1::AddShardRequest>) -> Answer<v1::ShardView> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.add_shard_checked(&request).await;
+        audit(&asker, "add shard", &request.shard, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn list_shards(&self, _request: Request<v1::ListShardsRequest>) -> Answer<v1::ListShardsResponse> {
+        let shards = self.context.shared.both(|recorded, observed| parts::shard_views(&recorded.world, observed));
+        Ok(Response::new(v1::ListShardsResponse { shards }))
+    }
+
+    async fn add_router(&self, request: Request<v1::AddRouterRequest>) -> Answer<v1::RouterView> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.add_router_checked(&request).await;
+        audit(&asker, "add router", &request.router, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn list_routers(&self, _request: Request<v1::ListRoutersRequest>) -> Answer<v1::ListRoutersResponse> {
+        let routers = self.context.shared.both(|recorded, observed| parts::router_views(&recorded.world, observed));
+        Ok(Response::new(v1::ListRoutersResponse { routers }))
+    }
+
+    async fn list_fleet(&self, request: Request<v1::ListFleetRequest>) -> Answer<v1::ListFleetResponse> {
+        Ok(Response::new(self.list_fleet_page(&request.into_inner())?))
+    }
+
+    async fn show_node(&self, request: Request<v1::ShowNodeRequest>) -> Answer<v1::FleetNode> {
+        Ok(Response::new(self.node_named(&request.into_inner().node)?))
+    }
+
+    async fn explain_node(&self, request: Request<v1::ExplainNodeRequest>) -> Answer<v1::ExplainNodeResponse> {
+        Ok(Response::new(self.explain_named(&request.into_inner().node)?))
+    }
+
+    async fn define_node(&self, request: Request<v1::DefineNodeRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.define_node_checked(&request).await;
+        audit(&asker, "define node", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn make_plan(&self, request: Request<v1::MakePlanRequest>) -> Answer<v1::MakePlanResponse> {
+        Ok(Response::new(self.make_plan_text(&request.into_inner())?))
+    }
+
+    async fn check_plan(&self, request: Request<v1::CheckPlanRequest>) -> Answer<v1::CheckPlanResponse> {
+        Ok(Response::new(self.check_plan_text(&request.into_inner().toml)))
+    }
+
+    async fn apply_plan(&self, request: Request<v1::ApplyPlanRequest>) -> Answer<v1::ApplyPlanResponse> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let revision = request.revision.to_string();
+        let result = self.apply_plan_text(request).await;
+        audit(&asker, "apply plan", &revision, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn show_plan(&self, _request: Request<v1::ShowPlanRequest>) -> Answer<v1::ShowPlanResponse> {
+        Ok(Response::new(self.present_plan()?))
+    }
+
+    async fn list_batches(&self, _request: Request<v1::ListBatchesRequest>) -> Answer<v1::ListBatchesResponse> {
+        let batches = self.context.shared.both(|recorded, observed| batches::batch_views(&recorded.world, observed));
+        Ok(Response::new(v1::ListBatchesResponse { batches }))
+    }
+
+    async fn start_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
+        let (asker, name) = (asker(&request), request.into_inner().batch);
+        let result = self.batch(&name, |batch| Input::StartBatch { batch }).await;
+        audit(&asker, "start batch", &name, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn pause_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
+        let (asker, name) = (asker(&request), request.into_inner().batch);
+        let result = self.batch(&name, |batch| Input::PauseBatch { batch }).await;
+        audit(&asker, "pause batch", &name, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn resume_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
+        let (asker, name) = (asker(&request), request.into_inner().batch);
+        let result = self.batch(&name, |batch| Input::ResumeBatch { batch }).await;
+        audit(&asker, "resume batch", &name, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn release_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
+        let (asker, name) = (asker(&request), request.into_inner().batch);
+        let result = self.batch(&name, |batch| Input::ReleaseBatch { batch }).await;
+        audit(&asker, "release batch", &name, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn abort_node(&self, request: Request<v1::AbortNodeRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.abort_node_checked(&request, &asker).await;
+        audit(&asker, "abort node", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn retry_node(&self, request: Request<v1::RetryNodeRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.retry_node_checked(&request).await;
+        audit(&asker, "retry node", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn create_enrolment_token(
+        &self,
+        request: Request<v1::CreateEnrolmentTokenRequest>,
+    ) -> Answer<v1::CreateEnrolmentTokenResponse> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.grant_enrolment(&request).await;
+        audit(&asker, "create enrolment token", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn create_status_token(
+        &self,
+        request: Request<v1::CreateStatusTokenRequest>,
+    ) -> Answer<v1::CreateStatusTokenResponse> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.grant_status(&request).await;
+        audit(&asker, "create status token", &request.customer, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn issue_role_certificate(
+        &self,
+        request: Request<v1::IssueRoleCertificateRequest>,
+    ) -> Answer<v1::IssueRoleCertificateResponse> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let subject = format!("{} {}", request.role, request.name);
+        let result = self.issue_for_role(&request);
+        audit(&asker, "issue certificate", &subject, &result);
+        Ok(Response::new(result?))
+    }
+}

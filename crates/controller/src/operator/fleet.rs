@@ -1,0 +1,168 @@
+//! Nodes as operators see them.
+
+use super::{OperatorService, PAGE_MAX, progress};
+use crate::clock;
+use crate::observed::Observed;
+use crate::wire::node_digest;
+use shardlift_api::convert;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1;
+use shardlift_migration::{CertificateState, Input, Node, World, explain};
+use shardlift_model::{NodeId, UnixMillis};
+use std::ops::Bound;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Longest reason that an operator may give.
+const REASON_CHARS_MAX: usize = 500;
+
+/// A node with what was observed of it.
+pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1::FleetNode {
+    let status = observed.at_writer(node).cloned().unwrap_or_default();
+    let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over());
+    let held = migration.and_then(|migration| migration.held.as_ref());
+    v1::FleetNode {
+        node: node.node.to_string(),
+        customer: node.customer.to_string(),
+        server_name: node.server_name.to_string(),
+        shard: node.shard.to_string(),
+        generation: node.generation.0,
+        phase: migration.map_or("settled", |migration| migration.stage.phase().as_str()).to_owned(),
+        batch: migration.map_or_else(String::new, |migration| migration.batch.to_string()),
+        target: migration.map_or_else(String::new, |migration| migration.target.to_string()),
+        objects: status.objects,
+        bytes: status.bytes,
+        snapshots: status.snapshots,
+        last_snapshot_unix_ms: status.last_snapshot_unix_ms,
+        certificate: certificate_word(&node.certificate).to_owned(),
+        progress: migration.map(|_| progress::of_node(observed, node)),
+        waiting_for: migration.map_or_else(String::new, |_| waiting_for(world, observed, node)),
+        held_because: held.map_or_else(String::new, |held| format!("{}\n{}", held.reason, held.advice)),
+        verified: migration.and_then(|migration| migration.verified.as_ref()).map(node_digest),
+    }
+}
+
+/// What stops the node right now: what its command met, else what its stage waits for.
+pub(super) fn waiting_for(world: &World, observed: &Observed, node: &Node) -> String {
+    if let Some(reason) = observed.waits.get(&node.node) {
+        return reason.clone();
+    }
+    explain(world, &node.node, clock::now()).map_or_else(String::new, |explanation| explanation.waits_for.join("; "))
+}
+
+/// The word for how far a new certificate is.
+pub(crate) const fn certificate_word(state: &CertificateState) -> &'static str {
+    match state {
+        CertificateState::None => "none",
+        CertificateState::TokenCreated => "token",
+        CertificateState::Issued { .. } => "issued",
+        CertificateState::InUse { .. } => "in_use",
+    }
+}
+
+fn unknown(node: &NodeId) -> Fault {
+    Fault::new(FaultKind::NotFound, format!("node {node} is not known\n`shardlift node list` shows all nodes"))
+}
+
+fn rfc3339(at: UnixMillis) -> String {
+    let seconds = i64::try_from(at.0 / 1000).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    seconds.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} ms", at.0))
+}
+
+impl OperatorService {
+    pub(super) fn node_view(&self, node: &NodeId) -> Result<v1::FleetNode, Fault> {
+        let found = self.context.shared.both(|recorded, observed| {
+            let node = recorded.world.nodes.get(node)?;
+            Some(fleet_node(&recorded.world, observed, node))
+        });
+        found.ok_or_else(|| unknown(node))
+    }
+
+    pub(super) fn node_named(&self, name: &str) -> Result<v1::FleetNode, Fault> {
+        self.node_view(&convert::node(name)?)
+    }
+
+    pub(super) fn list_fleet_page(&self, request: &v1::ListFleetRequest) -> Result<v1::ListFleetResponse, Fault> {
+        let after: Option<NodeId> = match request.after.as_str() {
+            "" => None,
+            after => Some(convert::name("after", after)?),
+        };
+        let limit = match request.limit {
+            0 => PAGE_MAX,
+            limit => limit.min(PAGE_MAX),
+        };
+        let matches = |node: &v1::FleetNode| {
+            let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+            is(&request.customer, &node.customer) && is(&request.shard, &node.shard) && is(&request.phase, &node.phase)
+        };
+        let mut nodes = self.context.shared.both(|recorded, observed| {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let range = recorded.world.nodes.range((start, Bound::Unbounded));
+            let views = range.map(|(_, node)| fleet_node(&recorded.world, observed, node));
+            // One more than asked for tells whether there is a next page.
+            views.filter(matches).take(limit as usize + 1).collect::<Vec<_>>()
+        });
+        let has_more = nodes.len() > limit as usize;
+        nodes.truncate(limit as usize);
+        let next = nodes.last().filter(|_| has_more).map(|node| node.node.clone()).unwrap_or_default();
+        Ok(v1::ListFleetResponse { nodes, next })
+    }
+
+    pub(super) fn explain_named(&self, name: &str) -> Result<v1::ExplainNodeResponse, Fault> {
+        let node = convert::node(name)?;
+        let answer = self.context.shared.both(|recorded, observed| {
+            let explanation = explain(&recorded.world, &node, clock::now())?;
+            let mut waits_for = explanation.waits_for;
+            waits_for.extend(observed.waits.get(&node).cloned());
+            let lines = recorded.history.lines_of(&node);
+            Some(v1::ExplainNodeResponse {
+                node: node.to_string(),
+                r#where: explanation.where_,
+                why: explanation.why,
+                waits_for,
+                unblock: explanation.unblock,
+                history: lines.map(|line| format!("{} {}", rfc3339(line.at), line.text)).collect(),
+            })
+        });
+        answer.ok_or_else(|| unknown(&node))
+    }
+
+    pub(super) async fn define_node_checked(&self, request: &v1::DefineNodeRequest) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(&request.node)?;
+        let customer = match request.customer.as_str() {
+            "" => None,
+            text => Some(convert::name("customer", text)?),
+        };
+        let server_name = match request.server_name.as_str() {
+            "" => None,
+            text => Some(convert::name("server name", text)?),
+        };
+        if customer.is_none() && server_name.is_none() {
+            return Err(Fault::new(FaultKind::Invalid, "nothing to define\ngive a customer, a server name, or both"));
+        }
+        self.submit(Input::DefineNode { node: node.clone(), customer, server_name }).await?;
+        self.node_view(&node)
+    }
+
+    pub(super) async fn abort_node_checked(
+        &self,
+        request: &v1::AbortNodeRequest,
+        asker: &str,
+    ) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(&request.node)?;
+        let reason: String = request.reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+        let reason = match reason.trim() {
+            "" => format!("taken out by {asker}"),
+            reason => format!("taken out by {asker}: {reason}"),
+        };
+        self.submit(Input::AbortNode { node: node.clone(), reason }).await?;
+        self.node_view(&node)
+    }
+
+    pub(super) async fn retry_node_checked(&self, request: &v1::RetryNodeRequest) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(&request.node)?;
+        let accept_damaged = request.accept_damaged;
+        self.submit(Input::RetryNode { node: node.clone(), accept_damaged }).await?;
+        self.node_view(&node)
+    }
+}

@@ -1,0 +1,186 @@
+//! What an event means, as sentences: one for operators, with names and reasons, and one for the customers it concerns.
+//!
+//! INV-10: a customer's sentence names no node but the one it is about, no customer and no reason: reasons are texts from
+//! other parts and from operators and may name anything. The match is exhaustive, so that a new event cannot be silent
+//! by accident.
+
+mod nodes;
+mod stages;
+
+use shardlift_migration::Event;
+use shardlift_model::{BatchId, CustomerId, NodeId};
+
+/// Whom an event concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Concerns {
+    /// All customers: the service as a whole.
+    Service,
+    /// Operators only.
+    Operators,
+    /// One node and its customer.
+    Node(NodeId),
+    /// A node that is new to the world, and its customer.
+    NewNode(NodeId, CustomerId),
+    /// The customers with nodes in a batch.
+    Batch(BatchId),
+}
+
+/// An event in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Whom it concerns.
+    pub(crate) concerns: Concerns,
+    /// For operators.
+    pub(crate) operator: String,
+    /// For those it concerns; `None` when it means nothing to them.
+    pub(crate) customer: Option<String>,
+}
+
+impl Told {
+    fn operators(text: String) -> Self {
+        Self { concerns: Concerns::Operators, operator: text, customer: None }
+    }
+
+    fn batch(batch: &BatchId, operator: String, customer: &str) -> Self {
+        Self { concerns: Concerns::Batch(batch.clone()), operator, customer: Some(customer.to_owned()) }
+    }
+}
+
+/// What an event means.
+pub(crate) fn tell(event: &Event) -> Told {
+    match event {
+        Event::LeadershipTaken { .. }
+        | Event::LimitsSet { .. }
+        | Event::ShardRecorded { .. }
+        | Event::RouterRecorded { .. }
+        | Event::PlanApplied { .. }
+        | Event::StatusTokenGranted { .. } => tell_of_service(event),
+        Event::BatchStarted { .. }
+        | Event::BatchPaused { .. }
+        | Event::BatchResumed { .. }
+        | Event::CutoverStarted { .. }
+        | Event::BatchCommitted { .. }
+        | Event::BatchSettled { .. }
+        | Event::BatchReleased { .. }
+        | Event::BatchAborted { .. } => tell_of_batch(event),
+        Event::NodeFound { .. }
+        | Event::NodeDefined { .. }
+        | Event::StageEntered { .. }
+        | Event::ReplicaVerified { .. }
+        | Event::FinalStateNamed { .. }
+        | Event::FenceLost { .. }
+        | Event::MoveHeld { .. }
+        | Event::MoveRetried { .. }
+        | Event::UndoStarted { .. }
+        | Event::EnrolmentGranted { .. }
+        | Event::NodeEnrolled { .. }
+        | Event::CertificateSeen { .. } => nodes::tell_of_node(event),
+    }
+}
+
+fn tell_of_service(event: &Event) -> Told {
+    match event {
+        Event::LeadershipTaken { term } => Told::operators(format!("A controller took over with term {term}.")),
+        Event::LimitsSet { limits } => Told::operators(format!(
+            "The limits were set: fence lease {} ms, drain {} ms, cutover {} ms, {} nodes seed at a time.",
+            limits.fence_lease_ms, limits.drain_ms_max, limits.cutover_ms_max, limits.seeding_nodes_max
+        )),
+        Event::ShardRecorded { shard } => Told::operators(format!(
+            "Shard {} is recorded at {}, {}.",
+            shard.shard, shard.control_address, shard.capacity
+        )),
+        Event::RouterRecorded { router } => {
+            Told::operators(format!("Router {} is recorded at {}.", router.router, router.control_address))
+        }
+        Event::PlanApplied { plan, batches, .. } => {
+            let nodes: usize = batches.iter().map(|batch| batch.nodes.len()).sum();
+            let operator = format!("Plan {} came into force: {} batches, {nodes} nodes.", plan.revision, batches.len());
+            let customer = Some(format!("Plan {} for moving nodes came into force.", plan.revision));
+            Told { concerns: Concerns::Service, operator, customer }
+        }
+        Event::StatusTokenGranted { grant, .. } => {
+            Told::operators(format!("A status token was made for customer {}.", grant.customer))
+        }
+        other => Told::operators(format!("{other:?}")),
+    }
+}
+
+fn tell_of_batch(event: &Event) -> Told {
+    match event {
+        Event::BatchStarted { batch, .. } => {
+            let text = format!("Batch {batch} was started: its nodes are copied while backups go on.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::BatchPaused { batch } => {
+            let text = format!("Batch {batch} is on hold.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::BatchResumed { batch } => {
+            let text = format!("Batch {batch} goes on.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::CutoverStarted { batch, .. } => {
+            let text = format!("Batch {batch} changes over: writes wait for a few seconds.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::BatchCommitted { batch, placements, route_version, .. } => Told::batch(
+            batch,
+            format!("Batch {batch} is committed: {} nodes, routes {route_version}.", placements.len()),
+            &format!("Batch {batch} has changed over to its new servers."),
+        ),
+        Event::BatchSettled { batch } => {
+            let text = format!("Batch {batch} is served by its new servers.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::BatchReleased { batch, .. } => {
+            let text = format!("Batch {batch} is released: old credentials end.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        Event::BatchAborted { batch } => {
+            let text = format!("Batch {batch} was given up: its nodes stay where they were.");
+            Told::batch(batch, text.clone(), &text)
+        }
+        other => Told::operators(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardlift_migration::Stage;
+    use shardlift_migration::node::Held;
+    use shardlift_model::{Step, Term, UnixMillis};
+
+    fn node() -> NodeId {
+        "acme/web-1".parse().unwrap()
+    }
+
+    #[test]
+    fn reasons_are_for_operators_only() {
+        let secret = "node globex/db-7 of customer globex is in the way";
+        let held = Held { reason: secret.into(), advice: secret.into(), since: UnixMillis(1) };
+        for event in [
+            Event::FenceLost { node: node(), reason: secret.into() },
+            Event::MoveHeld { node: node(), held },
+            Event::UndoStarted { node: node(), reason: secret.into() },
+        ] {
+            let told = tell(&event);
+            assert!(told.operator.contains(secret), "{told:?}");
+            assert!(!told.customer.unwrap_or_default().contains("globex"));
+            assert_eq!(told.concerns, Concerns::Node(node()));
+        }
+    }
+
+    #[test]
+    fn every_stage_has_a_sentence_for_operators() {
+        for stage in Stage::ALL {
+            let told = tell(&Event::StageEntered { node: node(), stage, step: Step(1), at: UnixMillis(1) });
+            assert!(told.operator.starts_with("acme/web-1 ") && told.operator.ends_with('.'), "{}", told.operator);
+        }
+    }
+
+    #[test]
+    fn leadership_is_no_news_for_customers() {
+        assert_eq!(tell(&Event::LeadershipTaken { term: Term(3) }).customer, None);
+    }
+}

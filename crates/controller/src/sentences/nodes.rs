@@ -1,0 +1,77 @@
+//! Sentences about one node.
+
+use super::stages::{customer_words, operator_words};
+use super::{Concerns, Told};
+use shardlift_migration::{Event, FinalState};
+use shardlift_model::{ByteCount, NodeId};
+
+fn node_told(node: &NodeId, operator: String, customer: Option<String>) -> Told {
+    Told { concerns: Concerns::Node(node.clone()), operator, customer }
+}
+
+fn state_words(state: &FinalState) -> String {
+    let FinalState { seq, objects, bytes, damaged, .. } = state;
+    format!("change {seq}, {objects} objects, {}, {damaged} damaged", ByteCount(*bytes))
+}
+
+pub(super) fn tell_of_node(event: &Event) -> Told {
+    match event {
+        Event::NodeFound { node, customer, shard, generation, .. } => Told {
+            concerns: Concerns::NewNode(node.clone(), customer.clone()),
+            operator: format!("{node} was found on {shard}, generation {generation}."),
+            customer: Some(format!("{node} is known to the service.")),
+        },
+        Event::NodeDefined { node, customer, server_name, .. } => {
+            let operator = format!("{node} belongs to {customer} and connects to {server_name}.");
+            node_told(node, operator, Some(format!("{node} connects to {server_name}.")))
+        }
+        Event::StageEntered { node, stage, .. } => {
+            let customer = customer_words(*stage).map(|words| format!("{node} {words}."));
+            node_told(node, format!("{node} {}.", operator_words(*stage)), customer)
+        }
+        Event::ReplicaVerified { node, state } => {
+            let operator = format!("{node} was verified equal on both sides: {}.", state_words(state));
+            node_told(node, operator, Some(format!("The copy of {node} was read again and is equal.")))
+        }
+        Event::FinalStateNamed { node, state } => {
+            node_told(node, format!("The final state of {node} is {}.", state_words(state)), None)
+        }
+        Event::FenceLost { node, reason } => {
+            node_told(node, format!("The fence of {node} was lost and is set again: {reason}."), None)
+        }
+        Event::MoveHeld { node, held } => node_told(
+            node,
+            format!("{node} needs an operator: {}. {}", held.reason, held.advice),
+            Some(format!("The move of {node} waits for the operators; its backups go on as before.")),
+        ),
+        other => tell_of_node_further(other),
+    }
+}
+
+fn tell_of_node_further(event: &Event) -> Told {
+    match event {
+        Event::MoveRetried { node, accept_damaged } => {
+            let how = if *accept_damaged { ", damaged objects are accepted" } else { "" };
+            node_told(node, format!("{node} goes on{how}."), Some(format!("The move of {node} goes on.")))
+        }
+        Event::UndoStarted { node, reason } => node_told(
+            node,
+            format!("{node} leaves its batch: {reason}."),
+            Some(format!("The move of {node} is taken back; its backups go on as before.")),
+        ),
+        Event::EnrolmentGranted { grant, .. } => {
+            let node = &grant.node;
+            let customer = format!("A one-time token for the new certificate of {node} was made.");
+            node_told(node, format!("An enrolment token was made for {node}."), Some(customer))
+        }
+        Event::NodeEnrolled { node, serial, .. } => {
+            let customer = format!("{node} has fetched its new certificate.");
+            node_told(node, format!("{node} got the certificate {serial}."), Some(customer))
+        }
+        Event::CertificateSeen { node, serial } => {
+            let customer = format!("{node} uses its new certificate.");
+            node_told(node, format!("{node} uses the certificate {serial}."), Some(customer))
+        }
+        other => Told::operators(format!("{other:?}")),
+    }
+}

@@ -1,0 +1,61 @@
+//! The stages of a move, as the rest of a sentence that begins with the node.
+
+use shardlift_migration::Stage;
+
+/// For operators.
+pub(crate) const fn operator_words(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Planned => "is planned",
+        Stage::Offering => "is being offered to its target",
+        Stage::Starting => "gets an incoming copy at its target",
+        Stage::Copying => "is being copied",
+        Stage::CatchingUp => "is copied and catches up with its changes",
+        Stage::VerifyRequested => "is about to be verified",
+        Stage::Verifying => "is being verified",
+        Stage::AwaitingCertificate => "is verified and waits for its new certificate to be used",
+        Stage::Ready => "is ready for its batch",
+        Stage::Fencing => "is being fenced: writes wait at the source",
+        Stage::Completing => "gets its last changes",
+        Stage::Sealing => "is being sealed at the source",
+        Stage::Sealed => "is sealed and waits for the commit of its batch",
+        Stage::Promoting => "is committed; its target becomes the writer",
+        Stage::Routing => "waits for the routers to hold its new route",
+        Stage::Retiring => "lets go of clients parked at the source",
+        Stage::Probing => "is being probed through the routers",
+        Stage::Soaking => "is served by its target and soaks",
+        Stage::Releasing => "ends its old credentials",
+        Stage::Released => "is released",
+        Stage::Unfencing => "is being given back to its source",
+        Stage::Discarding => "gives up its incoming copy",
+        Stage::Aborted => "stays on its source: the move was undone",
+    }
+}
+
+/// For the node's customer; `None` where a stage changes nothing that a customer would notice.
+pub(crate) const fn customer_words(stage: Stage) -> Option<&'static str> {
+    match stage {
+        Stage::Planned => Some("is planned to move"),
+        Stage::Copying => Some("is being copied to its new server while backups go on"),
+        Stage::CatchingUp => Some("is copied; new backups follow"),
+        Stage::AwaitingCertificate => Some("waits for a backup with its new certificate"),
+        Stage::Ready => Some("is ready to move"),
+        Stage::Fencing => Some("moves now; writes wait for a few seconds"),
+        Stage::Soaking => Some("is served by its new server"),
+        Stage::Released => Some("has moved for good; old credentials have ended"),
+        Stage::Aborted => Some("stays on its present server"),
+        Stage::Offering
+        | Stage::Starting
+        | Stage::VerifyRequested
+        | Stage::Verifying
+        | Stage::Completing
+        | Stage::Sealing
+        | Stage::Sealed
+        | Stage::Promoting
+        | Stage::Routing
+        | Stage::Retiring
+        | Stage::Probing
+        | Stage::Releasing
+        | Stage::Unfencing
+        | Stage::Discarding => None,
+    }
+}

@@ -1,0 +1,262 @@
+//! The controller as a process: built from its configuration, then run until it is told to stop.
+//!
+//! No port opens before the store was recovered and leadership was taken. When the loop ends, everything ends with it:
+//! a controller that cannot record must not answer.
+
+mod services;
+
+use crate::config::ControllerConfig;
+use crate::effects::{Context, Pace};
+use crate::inputs::Unheard;
+use crate::issuer::{Issuer, IssuerError};
+use crate::lead::{Lead, LeadError, prepare};
+use crate::metrics::Metrics;
+use crate::runtime::RuntimeError;
+use crate::{inventory, publish};
+use services::Services;
+use shardlift_api::view;
+use shardlift_migration::{Input, World};
+use shardlift_model::Role;
+use shardlift_pki::authority::{Authority, AuthorityError};
+use shardlift_pki::secret::Passphrase;
+use shardlift_pki::tls::{CredentialError, Credentials, TlsError};
+use shardlift_store::{SledStore, Store, StoreError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How long open calls may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a controller does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The own credentials.
+    #[error("the controller's credentials are not usable")]
+    Credentials(#[from] CredentialError),
+    /// They are somebody else's.
+    #[error("the certificate is for {found}, a controller of cluster {expected} is needed")]
+    OtherIdentity {
+        /// The configured cluster.
+        expected: String,
+        /// Whom the certificate names.
+        found: String,
+    },
+    /// The passphrase of the CA.
+    #[error("cannot read {}", path.display())]
+    Passphrase {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The CA.
+    #[error("the CA is not usable")]
+    Authority(#[from] AuthorityError),
+    /// The CA and the files beside it.
+    #[error("certificates cannot be issued")]
+    Issuer(#[from] IssuerError),
+    /// TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// The recorded state.
+    #[error("the controller cannot lead")]
+    Lead(#[from] LeadError),
+    /// A port.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The configured limits.
+    #[error("the configured limits are refused: {0}")]
+    Limits(String),
+    /// The loop.
+    #[error("the controller stopped leading: start it again to read back what was recorded")]
+    Runtime(#[from] RuntimeError),
+    /// A bug.
+    #[error("{0} ended badly")]
+    Task(&'static str),
+    /// stdout or a signal.
+    #[error("the process cannot {0}")]
+    Process(&'static str, #[source] std::io::Error),
+}
+
+/// A controller that was built and does not run yet.
+#[derive(Debug)]
+pub struct Controller {
+    config: ControllerConfig,
+    credentials: Arc<Credentials>,
+    issuer: Arc<Issuer>,
+    metrics: Metrics,
+    view: watch::Sender<Arc<view::World>>,
+}
+
+impl Controller {
+    /// Reads certificates, keys and the CA. Opens neither the store nor a port.
+    ///
+    /// # Errors
+    /// [`ControllerError`] names what is wrong.
+    pub fn build(config: ControllerConfig) -> Result<Self, ControllerError> {
+        shardlift_pki::install_crypto_provider();
+        let credentials = Credentials::load(config.tls.clone())?;
+        let identity = credentials.identity();
+        if identity.cluster != config.cluster || identity.role() != Role::Controller {
+            let found = format!("{identity} of cluster {}", identity.cluster);
+            return Err(ControllerError::OtherIdentity { expected: config.cluster.to_string(), found });
+        }
+        let path = config.ca_passphrase_file.clone();
+        let read = std::fs::read_to_string(&path);
+        let text = read.map_err(|source| ControllerError::Passphrase { path, source })?;
+        let passphrase = Passphrase::new(text.trim_end_matches(['\r', '\n']).to_owned());
+        let authority = Authority::load(&config.ca_folder, &passphrase)?;
+        let issuer = Arc::new(Issuer::new(authority, &config.cluster, &config.legacy_ca)?);
+        let view = watch::Sender::new(Arc::default());
+        Ok(Self { config, credentials, issuer, metrics: Metrics::new(), view })
+    }
+
+    /// The read model of the status API, replaced whenever something changed.
+    #[must_use]
+    pub fn view(&self) -> watch::Receiver<Arc<view::World>> {
+        self.view.subscribe()
+    }
+
+    /// Where the status API should be served, if it should.
+    #[must_use]
+    pub const fn status_listen(&self) -> Option<SocketAddr> {
+        self.config.status_listen
+    }
+
+    /// The own credentials, reloaded by this controller.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.clone()
+    }
+
+    /// Leads until `shutdown` is ready. With `announce`, says on stdout in JSON which listener is ready where.
+    ///
+    /// # Errors
+    /// [`ControllerError`]; after one of the store, a restart reads back what was recorded.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, announce: bool) -> Result<(), ControllerError> {
+        let folder = self.config.store.clone();
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder)).await;
+        let store = opened.map_err(|_panicked| ControllerError::Task("opening the store"))??;
+        self.run_on(Arc::new(store), Pace::default(), shutdown, announce).await
+    }
+
+    /// The same on a store that is open.
+    pub(crate) async fn run_on(
+        self,
+        store: Arc<dyn Store>,
+        pace: Pace,
+        shutdown: impl Future<Output = ()>,
+        announce: bool,
+    ) -> Result<(), ControllerError> {
+        let Self { config, credentials, issuer, metrics, view } = self;
+        let empty = World::new(config.cluster.clone(), config.zone.clone());
+        let lead = prepare(store, empty, credentials.clone(), pace, metrics.clone()).await?;
+        let Lead { context, runtime } = lead;
+        let stop = CancellationToken::new();
+        let _stops_all = stop.clone().drop_guard();
+        let mut leading = tokio::spawn(runtime.run(stop.clone()));
+        let services = async {
+            set_limits(&context, &config).await?;
+            let mut tasks = JoinSet::new();
+            tasks.spawn(inventory::run(context.clone(), stop.clone()));
+            tasks.spawn(publish::run(context.shared.clone(), metrics.clone(), view, stop.clone()));
+            tasks.spawn(reload_on_hangup(credentials.clone(), stop.clone())?);
+            let mut services = Services { credentials: &credentials, stop: &stop, announce, tasks };
+            services.metrics(config.metrics_listen, metrics.clone()).await?;
+            services.enrolment(&config, &context, issuer.clone()).await?;
+            services.operator(&config, &context, issuer).await?;
+            Ok::<_, ControllerError>(services.tasks)
+        };
+        let tasks = match services.await {
+            Ok(tasks) => tasks,
+            Err(error) => {
+                stop.cancel();
+                // When the loop is what failed, its reason is the one to tell.
+                return finish(leading).await.and(Err(error));
+            }
+        };
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut leading => {
+                stop.cancel();
+                drain(tasks).await;
+                return ended.map_err(|_panicked| ControllerError::Task("the loop"))?.map_err(ControllerError::from);
+            }
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+        drain(tasks).await;
+        finish(leading).await
+    }
+}
+
+async fn finish(leading: JoinHandle<Result<(), RuntimeError>>) -> Result<(), ControllerError> {
+    Ok(leading.await.map_err(|_panicked| ControllerError::Task("the loop"))??)
+}
+
+/// Waits for open calls, then ends what is left.
+async fn drain(mut tasks: JoinSet<()>) {
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a service ended badly");
+            }
+        }
+    };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+        tracing::warn!("some calls did not end in time");
+        tasks.shutdown().await;
+    }
+}
+
+async fn set_limits(context: &Context, config: &ControllerConfig) -> Result<(), ControllerError> {
+    if context.shared.world(|world| world.limits == config.limits) {
+        return Ok(());
+    }
+    let submitted = context.inputs.submit(Input::SetLimits { limits: config.limits.clone() }).await;
+    submitted.map_err(|unheard| match unheard {
+        Unheard::Refused(refusal) => ControllerError::Limits(refusal.message),
+        Unheard::Stopped => ControllerError::Task("setting the limits"),
+    })
+}
+
+/// Renews certificate and trust from the same files at SIGHUP; what is not usable changes nothing.
+fn reload_on_hangup(
+    credentials: Arc<Credentials>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()>, ControllerError> {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let mut hangup = hangup.map_err(|source| ControllerError::Process("listen for SIGHUP", source))?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                received = hangup.recv() => if received.is_none() { return },
+            }
+            match credentials.reload() {
+                Ok(()) => tracing::info!(not_after = credentials.not_after().0, "credentials reloaded"),
+                Err(error) => {
+                    let error = shardlift_api::fault::chain(&error);
+                    tracing::error!(error, "credentials not reloaded: the present ones stay");
+                }
+            }
+        }
+    })
+}

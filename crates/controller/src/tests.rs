@@ -1,0 +1,13 @@
+//! The controller against shards and routers that live in the same process: real gRPC, real mutual TLS, data in memory.
+//!
+//! The doubles honour tokens and modes as the protocol says and watch INV-01 over all of them; the real parts are for the
+//! integration tests.
+
+mod bench;
+mod enrolling;
+mod fake_router;
+mod fake_shard;
+mod moving;
+mod refusing;
+mod serving;
+mod yard;

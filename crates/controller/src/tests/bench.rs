@@ -1,0 +1,231 @@
+//! A cluster in one process: a CA, three shards, a router, and controllers that come and go on one store.
+
+use super::fake_router::{FakeRouter, Table, answer_probes};
+use super::fake_shard::FakeShard;
+use super::yard::{Copy, Yard};
+use crate::backoff::Bounds;
+use crate::clock;
+use crate::effects::{Context, Pace};
+use crate::enrolment::EnrolmentService;
+use crate::issuer::Issuer;
+use crate::lead::{Lead, prepare};
+use crate::metrics::Metrics;
+use crate::operator::OperatorService;
+use crate::runtime::RuntimeError;
+use shardlift_api::v1::enrolment_server::Enrolment as _;
+use shardlift_api::v1::operator_server::Operator as _;
+use shardlift_api::v1::router_control_server::RouterControlServer;
+use shardlift_api::v1::shard_control_server::ShardControlServer;
+use shardlift_api::{policy::GuardLayer, v1};
+use shardlift_migration::World;
+use shardlift_model::{Identity, Role};
+use shardlift_pki::authority::Authority;
+use shardlift_pki::profile::{Kind, Profile};
+use shardlift_pki::tls::{ALPN_HTTP2, CredentialPaths, Credentials, Incoming, mutual_server_config};
+use shardlift_pki::{bundle, request};
+use shardlift_store::Store;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+pub(super) const CLUSTER: &str = "c1";
+pub(super) const ZONE: &str = "backup.example";
+pub(super) const SHARDS: [&str; 3] = ["source", "shard-b", "shard-c"];
+
+pub(super) fn pace() -> Pace {
+    Pace {
+        retry: Bounds { min: Duration::from_millis(5), max: Duration::from_millis(50) },
+        watch: Duration::from_millis(15),
+        routes: Duration::from_millis(100),
+        inventory_active: Duration::from_millis(30),
+        inventory_idle: Duration::from_millis(30),
+    }
+}
+
+/// Polls until it holds; panics with what was wanted after a minute.
+pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within 60 s: {what}");
+}
+
+pub(super) fn credentials(dir: &Path, authority: &Authority, role: Role, name: &str) -> Arc<Credentials> {
+    let identity = Identity::new(CLUSTER.parse().unwrap(), role, name).unwrap();
+    let (key, csr) = request::create_key_and_request().unwrap();
+    let checked = request::check_for(&csr, &identity).unwrap();
+    let profile = Profile::built_in(Kind::from(role)).unwrap();
+    let issued = authority.issue(&profile, &identity, &[], &checked, clock::now()).unwrap();
+    let paths = CredentialPaths {
+        certificate: dir.join(format!("{role}-{name}.pem")),
+        key: dir.join(format!("{role}-{name}.key")),
+        ca: dir.join("ca.pem"),
+        legacy_ca: vec![],
+    };
+    bundle::write(&paths.certificate, &issued.chain_pem).unwrap();
+    bundle::write_private(&paths.key, &key).unwrap();
+    bundle::write(&paths.ca, &authority.ca_pem()).unwrap();
+    Credentials::load(paths).unwrap()
+}
+
+/// A server of one fake part; its services differ in type only.
+macro_rules! serve {
+    ($parts:expr, $listener:expr, $own:expr, $service:expr) => {{
+        let tls = mutual_server_config($own, &[ALPN_HTTP2]).unwrap();
+        let incoming = Incoming::new($listener, tls).unwrap();
+        let service = $service;
+        $parts.spawn(async move {
+            let server = tonic::transport::Server::builder().layer(GuardLayer).add_service(service);
+            server.serve_with_incoming(incoming).await.unwrap();
+        });
+    }};
+}
+
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) yard: Yard,
+    pub(super) addresses: BTreeMap<String, String>,
+    pub(super) router_address: String,
+    pub(super) table: Arc<Mutex<Table>>,
+    pub(super) controller: Arc<Credentials>,
+    pub(super) issuer: Arc<Issuer>,
+    parts: JoinSet<()>,
+}
+
+impl Bench {
+    pub(super) async fn new(nodes: &[&str]) -> Self {
+        shardlift_pki::install_crypto_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = "correct horse".into();
+        let cluster = CLUSTER.parse().unwrap();
+        let authority = Authority::init(&dir.path().join("ca"), &cluster, &passphrase, clock::now()).unwrap();
+        let controller = credentials(dir.path(), &authority, Role::Controller, "controller-1");
+        let yard = Yard::default();
+        for (index, node) in nodes.iter().enumerate() {
+            let key = ("source".parse().unwrap(), node.parse().unwrap());
+            yard.with(|copies| copies.all.insert(key, Copy::serving(10 + index as u64)));
+        }
+        let mut parts = JoinSet::new();
+        let mut addresses = BTreeMap::new();
+        let mut identities = BTreeMap::new();
+        for shard in SHARDS {
+            let own = credentials(dir.path(), &authority, Role::Shard, shard);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let fake = FakeShard { shard: shard.parse().unwrap(), yard: yard.clone(), address: address.clone() };
+            serve!(parts, listener, &own, ShardControlServer::new(fake));
+            addresses.insert(shard.to_owned(), address);
+            identities.insert(shard.to_owned(), own);
+        }
+        let table = Arc::new(Mutex::new(Table::default()));
+        let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client_address = clients.local_addr().unwrap().to_string();
+        parts.spawn(answer_probes(clients, table.clone(), identities, yard.clone()));
+        let own = credentials(dir.path(), &authority, Role::Router, "router-1");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let router_address = listener.local_addr().unwrap().to_string();
+        let fake = FakeRouter { table: table.clone(), client_address };
+        serve!(parts, listener, &own, RouterControlServer::new(fake));
+        let issuer = Arc::new(Issuer::new(authority, &cluster, &[]).unwrap());
+        Self { dir, yard, addresses, router_address, table, controller, issuer, parts }
+    }
+
+    /// Starts a controller on a store.
+    pub(super) async fn lead(&self, store: Arc<dyn Store>) -> Running {
+        let empty = World::new(CLUSTER.parse().unwrap(), ZONE.parse().unwrap());
+        let prepared = prepare(store, empty, self.controller.clone(), pace(), Metrics::new()).await;
+        let Lead { context, runtime } = prepared.unwrap();
+        let stop = CancellationToken::new();
+        let leading = tokio::spawn(runtime.run(stop.clone()));
+        let inventory = tokio::spawn(crate::inventory::run(context.clone(), stop.clone()));
+        let operator = OperatorService::new(context.clone(), self.issuer.clone(), stop.clone());
+        let Context { shared, inputs, metrics, .. } = context.clone();
+        let enrolment = EnrolmentService::new(shared, inputs, self.issuer.clone(), metrics);
+        Running { operator, enrolment, context, stop, leading, inventory }
+    }
+
+    /// Lets the source see a node's new certificate in use.
+    pub(super) fn use_certificate(&self, node: &str, serial: &str) {
+        let key = ("source".parse().unwrap(), node.parse().unwrap());
+        self.yard.with(|copies| copies.all.get_mut(&key).unwrap().seen.push(serial.to_owned()));
+    }
+
+    pub(super) fn assert_sound(&self) {
+        let violations = self.yard.with(|copies| copies.violations.clone());
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+
+    pub(super) async fn end(mut self) {
+        self.parts.shutdown().await;
+    }
+}
+
+/// A controller at work.
+pub(super) struct Running {
+    pub(super) operator: OperatorService,
+    pub(super) enrolment: EnrolmentService,
+    pub(super) context: Context,
+    stop: CancellationToken,
+    leading: JoinHandle<Result<(), RuntimeError>>,
+    inventory: JoinHandle<()>,
+}
+
+impl Running {
+    pub(super) fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        self.context.shared.world(look)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.leading.is_finished()
+    }
+
+    pub(super) async fn end(self) -> Result<(), RuntimeError> {
+        self.stop.cancel();
+        self.inventory.await.unwrap();
+        self.leading.await.unwrap()
+    }
+
+    /// Adds all parts that are not known yet and waits for the nodes.
+    pub(super) async fn add_parts(&self, bench: &Bench, nodes: usize) -> Result<(), Status> {
+        for (shard, address) in &bench.addresses {
+            let request = v1::AddShardRequest { shard: shard.clone(), control_address: address.clone() };
+            self.operator.add_shard(Request::new(request)).await?;
+        }
+        let control_address = bench.router_address.clone();
+        let request = v1::AddRouterRequest { router: "router-1".into(), control_address };
+        self.operator.add_router(Request::new(request)).await?;
+        eventually("all nodes are found", || self.has_ended() || self.world(|world| world.nodes.len() == nodes)).await;
+        Ok(())
+    }
+
+    /// Makes, checks and applies a plan.
+    pub(super) async fn apply_plan(&self) -> Result<String, Status> {
+        let request = v1::MakePlanRequest { source: "source".into(), ..Default::default() };
+        let toml = self.operator.make_plan(Request::new(request)).await?.into_inner().toml;
+        let check = self.operator.check_plan(Request::new(v1::CheckPlanRequest { toml: toml.clone() })).await?;
+        let check = check.into_inner();
+        assert_eq!(check.problems, vec![], "{toml}");
+        let request = v1::ApplyPlanRequest { toml: toml.clone(), revision: check.revision };
+        self.operator.apply_plan(Request::new(request)).await?;
+        Ok(toml)
+    }
+
+    /// Gets a node its certificate and lets the source see it.
+    pub(super) async fn enrol(&self, bench: &Bench, node: &str) -> Result<(), Status> {
+        let request = v1::CreateEnrolmentTokenRequest { node: node.into(), valid_minutes: 0 };
+        let token = self.operator.create_enrolment_token(Request::new(request)).await?.into_inner().token;
+        let (_, csr_der) = request::create_key_and_request().unwrap();
+        let answer = self.enrolment.enrol(Request::new(v1::EnrolRequest { token, csr_der })).await?.into_inner();
+        let chain = shardlift_pki::certificates_in(&answer.chain_pem).unwrap();
+        bench.use_certificate(node, &shardlift_pki::identity::serial_hex(&chain[0]).unwrap());
+        Ok(())
+    }
+}

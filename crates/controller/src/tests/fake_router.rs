@@ -1,0 +1,104 @@
+//! A router without clients: a table with the rules of the protocol, and probes answered with the credentials of the shard
+//! that the table names.
+
+use super::yard::Yard;
+use prost::Message as _;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1::{self, NodeMode, router_control_server::RouterControl};
+use shardlift_pki::tls::{Credentials, mutual_server_config};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::LazyConfigAcceptor;
+use tonic::{Request, Response, Status};
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) version: u64,
+    pub(super) routes: BTreeMap<String, v1::Route>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FakeRouter {
+    pub(super) table: Arc<Mutex<Table>>,
+    pub(super) client_address: String,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl RouterControl for FakeRouter {
+    async fn apply_routes(&self, request: Request<v1::ApplyRoutesRequest>) -> Answer<v1::ApplyRoutesResponse> {
+        let v1::ApplyRoutesRequest { version, upserts } = request.into_inner();
+        let mut table = self.table.lock().unwrap();
+        if version <= table.version {
+            return Err(Fault::new(FaultKind::Refused, format!("version {} is held", table.version)).into());
+        }
+        for route in &upserts {
+            let token = |route: &v1::Route| shardlift_model::Token::from(route.token.unwrap_or_default());
+            if table.routes.get(&route.server_name).is_some_and(|held| token(held) > token(route)) {
+                return Err(Fault::new(FaultKind::StaleToken, "a lower token").into());
+            }
+        }
+        table.version = version;
+        table.routes.extend(upserts.into_iter().map(|route| (route.server_name.clone(), route)));
+        Ok(Response::new(v1::ApplyRoutesResponse { version }))
+    }
+
+    async fn get_routes(&self, request: Request<v1::GetRoutesRequest>) -> Answer<v1::GetRoutesResponse> {
+        let after = request.into_inner().after;
+        let table = self.table.lock().unwrap();
+        let routes: Vec<_> = table.routes.values().filter(|route| route.server_name > after).take(2).cloned().collect();
+        let next = routes.last().filter(|_| routes.len() == 2).map(|route| route.server_name.clone());
+        Ok(Response::new(v1::GetRoutesResponse { version: table.version, routes, next: next.unwrap_or_default() }))
+    }
+
+    async fn describe_router(&self, _: Request<v1::DescribeRouterRequest>) -> Answer<v1::DescribeRouterResponse> {
+        let table = self.table.lock().unwrap();
+        Ok(Response::new(v1::DescribeRouterResponse {
+            router: "router-1".into(),
+            version: table.version,
+            routes: table.routes.len() as u64,
+            client_address: self.client_address.clone(),
+            ..Default::default()
+        }))
+    }
+}
+
+pub(super) async fn answer_probes(
+    listener: TcpListener,
+    table: Arc<Mutex<Table>>,
+    shards: BTreeMap<String, Arc<Credentials>>,
+    yard: Yard,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // A probe that breaks off is the asker's business.
+        let _broken = answer(stream, &table, &shards, &yard).await;
+    }
+}
+
+async fn answer(
+    stream: TcpStream,
+    table: &Mutex<Table>,
+    shards: &BTreeMap<String, Arc<Credentials>>,
+    yard: &Yard,
+) -> std::io::Result<()> {
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let name = hello.client_hello().server_name().unwrap_or_default().to_owned();
+    let shard = table.lock().unwrap().routes.get(&name).map(|route| route.shard.clone());
+    let shard = shard.ok_or_else(|| std::io::Error::other("no route"))?;
+    let tls = mutual_server_config(&shards[&shard], &[shardlift_api::PROBE_ALPN]).map_err(std::io::Error::other)?;
+    let mut stream = hello.into_stream(tls.config()).await?;
+    let length = stream.read_u32().await?;
+    let mut request = vec![0; length as usize];
+    stream.read_exact(&mut request).await?;
+    let request = v1::ProbeRequest::decode(&request[..]).map_err(std::io::Error::other)?;
+    let copy = yard.with(|copies| copies.all.get(&(shard.parse().unwrap(), request.node.parse().unwrap())).cloned());
+    let copy = copy.ok_or_else(|| std::io::Error::other("no such node"))?;
+    let serving = copy.mode == NodeMode::Serving;
+    let answer = v1::ProbeAnswer { shard, node: request.node, generation: copy.generation, serving }.encode_to_vec();
+    stream.write_u32(u32::try_from(answer.len()).unwrap()).await?;
+    stream.write_all(&answer).await?;
+    stream.shutdown().await
+}
