@@ -1,0 +1,58 @@
+//! Questions: what is here and how it is doing. They change nothing.
+
+use super::{Control, message};
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::{convert, v1};
+use shardlift_model::NodeId;
+
+/// Most nodes of one page.
+const PAGE_MAX: u32 = 1000;
+
+/// Nodes of a page when the caller does not say.
+const PAGE_DEFAULT: u32 = 200;
+
+impl Control {
+    pub(super) async fn describe_shard(&self, _: v1::DescribeShardRequest) -> Result<v1::DescribeShardResponse, Fault> {
+        let usage = self.engine.usage();
+        Ok(v1::DescribeShardResponse {
+            shard: self.about.shard.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity_bytes: usage.capacity.0,
+            free_bytes: usage.free.0,
+            nodes: usage.nodes,
+            client_address: self.about.client_address.clone(),
+            peer_address: self.about.peer_address.clone(),
+            alarms: usage.alarms,
+        })
+    }
+
+    pub(super) async fn list_nodes(&self, request: v1::ListNodesRequest) -> Result<v1::ListNodesResponse, Fault> {
+        let after: Option<NodeId> = match request.after.as_str() {
+            "" => None,
+            text => Some(convert::name("after", text)?),
+        };
+        let limit = if request.limit == 0 { PAGE_DEFAULT } else { request.limit.min(PAGE_MAX) };
+        let limit = usize::try_from(limit).map_err(Fault::internal)?;
+        let mut page = self.engine.nodes_after(after.as_ref(), limit + 1);
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|last| last.node.to_string()).unwrap_or_default();
+        let nodes = page.iter().map(|node| self.status_of(node)).collect();
+        Ok(v1::ListNodesResponse { nodes, next })
+    }
+
+    pub(super) async fn get_node(&self, request: v1::GetNodeRequest) -> Result<v1::NodeStatus, Fault> {
+        self.status(&convert::node(&request.node)?)
+    }
+
+    /// A node as it is now.
+    pub(super) fn status(&self, node: &NodeId) -> Result<v1::NodeStatus, Fault> {
+        let unknown = || Fault::new(FaultKind::NotFound, format!("node {node} is not on this shard"));
+        self.engine.node(node).map(|snapshot| self.status_of(&snapshot)).ok_or_else(unknown)
+    }
+
+    fn status_of(&self, snapshot: &crate::engine::NodeSnapshot) -> v1::NodeStatus {
+        let connections = (self.connections)(&snapshot.node);
+        message::node_status(snapshot, self.jobs.status(&snapshot.node), connections)
+    }
+}

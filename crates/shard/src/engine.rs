@@ -1,0 +1,289 @@
+//! The store of a shard: objects in rest-server's folders, an index and a change journal beside them.
+//!
+//! The life of an object: [`Engine::begin_put`] promises space and opens a half-written file; bytes are hashed as they come;
+//! `finish` makes the file durable, gives it its name, makes the name durable, records index and journal, and only then says
+//! so (INV-02, INV-11). A delete is recorded before the file goes. Whatever a crash leaves in between is settled by the
+//! reconciliation at the next [`Engine::open`]. A recorded object whose file is gone is an alarm, never "deleted".
+//!
+//! The engine does not ask who may do what when: that is [`crate::admission`]. It does refuse, inside the transaction, a
+//! client's mutation on a node it is not the writer of (INV-01, INV-04), and any command with a lower token (INV-03).
+//!
+//! Known limits: the journal is not trimmed; what was half done when the process died is settled at the next start only.
+
+mod adopt;
+mod apply;
+mod body;
+mod commands;
+mod error;
+mod index;
+mod layout;
+pub(crate) mod nodes;
+mod objects;
+mod reads;
+mod reconcile;
+mod record;
+mod replica;
+mod reread;
+mod side;
+mod space;
+mod tables;
+mod upload;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use error::{EngineError, PutError};
+pub use objects::{Deleted, ObjectFile};
+pub use reads::Page;
+pub use record::{
+    Accepted, FinalState, HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase,
+    ReplicaRecord, SeenCertificate, SessionEnd, SessionRecord, Settings, SideData, Usage, VerifiedRecord,
+};
+pub use replica::ReplicaUpload;
+pub use reread::Reread;
+pub use space::DISK_RESERVE_BYTES;
+pub use tables::{Change, Op};
+pub use upload::{Put, Upload};
+
+use crate::admission::{Admission, ParkLimits};
+use layout::Layout;
+use nodes::{NodeCell, Nodes, lock};
+use redb::Database;
+use shardlift_model::{ByteCount, NodeId, UnixMillis};
+use space::Space;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use writer::Writer;
+
+/// What an engine needs to know.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The folder of repositories, as rest-server's `--path`.
+    pub data: PathBuf,
+    /// The folder of the index. Never inside a node.
+    pub state: PathBuf,
+    /// Bytes this shard may hold; `None`: what the disk has.
+    pub capacity: Option<ByteCount>,
+    /// Quota of nodes that have none of their own.
+    pub default_quota: Option<ByteCount>,
+    /// Every node only grows, whatever its settings say. Enforced by the REST side; kept here to be asked for.
+    pub append_only: bool,
+    /// How long the index waits for company before it commits. Zero is right for most disks: while one commit is under
+    /// way, the next group gathers by itself.
+    pub group_commit_window: Duration,
+    /// Limits on parked requests.
+    pub park: ParkLimits,
+}
+
+impl EngineConfig {
+    /// The usual settings for a data folder.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let data = data.into();
+        Self {
+            state: data.join(".shardlift"),
+            data,
+            capacity: None,
+            default_quota: None,
+            append_only: false,
+            group_commit_window: Duration::ZERO,
+            park: ParkLimits::default(),
+        }
+    }
+}
+
+/// The store of one shard. One process at a time holds it.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    layout: Layout,
+    nodes: Arc<Nodes>,
+    space: Arc<Space>,
+    writer: Writer,
+    db: Mutex<Option<Arc<Database>>>,
+    stopped: CancellationToken,
+}
+
+impl Engine {
+    /// Opens data and state, adopts what it finds on disk and settles what a crash has left. Takes as long as listing all folders.
+    ///
+    /// # Errors
+    /// [`EngineError::State`] when data and state do not fit together; any failure of disk or index.
+    pub async fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(config));
+        opening.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    fn open_blocking(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let started = Instant::now();
+        check_state_folder(&config)?;
+        let db = Arc::new(index::open(&config.state)?);
+        let nodes = Arc::new(Nodes::default());
+        index::load(&db, &nodes)?;
+        let stopped = CancellationToken::new();
+        let writer = Writer::start(Arc::clone(&db), Arc::clone(&nodes), config.group_commit_window, stopped.clone())?;
+        let quota = config.default_quota.map(|quota| quota.0);
+        let capacity = config.capacity.map(|capacity| capacity.0);
+        let engine = Self {
+            layout: Layout::new(config.data.clone()),
+            space: Arc::new(Space::new(config.data.clone(), Arc::clone(&nodes), capacity, quota)),
+            config,
+            nodes,
+            writer,
+            db: Mutex::new(Some(db)),
+            stopped,
+        };
+        let adopted = engine.adopt()?;
+        engine.reconcile_all()?;
+        let alarms = engine.usage().alarms;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(nodes = engine.nodes.count(), adopted, alarms, seconds, "the store is open");
+        Ok(Arc::new(engine))
+    }
+
+    /// Finishes what was recorded and lets go of the index. Everything asked afterwards answers [`EngineError::Stopped`].
+    ///
+    /// # Errors
+    /// When the index cannot be closed within ten seconds; the next start repairs it then.
+    pub async fn close(&self) -> Result<(), EngineError> {
+        self.writer.stop().await;
+        let Some(mut db) = lock(&self.db).take() else { return Ok(()) };
+        for _ in 0..1000 {
+            match Arc::try_unwrap(db) {
+                Ok(alone) => {
+                    let closing = tokio::task::spawn_blocking(move || alone.close().map_err(EngineError::index));
+                    return closing.await.map_err(|_| EngineError::Stopped)?;
+                }
+                // A question is being answered still.
+                Err(shared) => db = shared,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(EngineError::Stopped)
+    }
+
+    /// Cancelled when the store takes no more changes: it was closed, or a write failed. The process should end then.
+    #[must_use]
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
+    }
+
+    /// What this engine was opened with.
+    #[must_use]
+    pub const fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The shard as a whole. A disk that cannot be measured counts as full.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let (capacity, free) = self.space.usage().unwrap_or_else(|error| {
+            tracing::error!(error = %shardlift_api::fault::chain(&error), "the disk cannot be measured");
+            (self.config.capacity.unwrap_or_default().0, 0)
+        });
+        let alarms = self.nodes.all().iter().map(|cell| cell.alarms()).sum();
+        Usage { capacity: ByteCount(capacity), free: ByteCount(free), nodes: self.nodes.count() as u64, alarms }
+    }
+
+    /// Nodes after `after` in the order of their names.
+    #[must_use]
+    pub fn nodes_after(&self, after: Option<&NodeId>, limit: usize) -> Vec<NodeSnapshot> {
+        self.nodes.after(after, limit).iter().map(|cell| snapshot(cell)).collect()
+    }
+
+    /// One node, `None` when it is unknown here.
+    #[must_use]
+    pub fn node(&self, node: &NodeId) -> Option<NodeSnapshot> {
+        self.nodes.get(node).map(|cell| snapshot(&cell))
+    }
+
+    /// Whether a node's client may only add: the node's own setting or the whole shard's.
+    #[must_use]
+    pub fn is_append_only(&self, node: &NodeId) -> bool {
+        self.config.append_only || self.nodes.get(node).is_some_and(|cell| cell.record().settings.append_only)
+    }
+
+    /// The quota that holds for a node, its own or the shard's.
+    #[must_use]
+    pub fn quota(&self, node: &NodeId) -> Option<ByteCount> {
+        self.nodes.get(node).and_then(|cell| self.space.quota(&cell)).map(ByteCount)
+    }
+
+    /// Follows the last seq of a node's journal.
+    #[must_use]
+    pub fn watch_seq(&self, node: &NodeId) -> Option<tokio::sync::watch::Receiver<u64>> {
+        self.nodes.get(node).map(|cell| cell.seq.subscribe())
+    }
+
+    /// Who may go in when.
+    #[must_use]
+    pub fn admission(self: &Arc<Self>) -> Admission {
+        Admission::new(Arc::clone(self))
+    }
+
+    pub(crate) fn cell(&self, node: &NodeId) -> Result<Arc<NodeCell>, EngineError> {
+        self.nodes.get(node).ok_or_else(|| EngineError::NodeUnknown(node.clone()))
+    }
+
+    pub(crate) fn db(&self) -> Result<Arc<Database>, EngineError> {
+        lock(&self.db).clone().ok_or(EngineError::Stopped)
+    }
+
+    /// Runs work that blocks off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let engine = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&engine)).await.map_err(|_| EngineError::Stopped)?
+    }
+}
+
+fn snapshot(cell: &NodeCell) -> NodeSnapshot {
+    let record = cell.record();
+    let total = record.total(true);
+    NodeSnapshot {
+        node: cell.id.clone(),
+        mode: if cell.gate.is_fenced() { Mode::Fenced } else { record.mode.clone() },
+        generation: record.generation,
+        token: record.token,
+        settings: record.settings.clone(),
+        seq: record.seq,
+        objects: total.objects,
+        bytes: total.bytes,
+        snapshots: record.kind(shardlift_model::ObjectKind::Snapshots).objects,
+        locks: record.kind(shardlift_model::ObjectKind::Locks).objects,
+        newest_lock: record.newest_lock,
+        last_snapshot: record.last_snapshot,
+        requests_in_flight: cell.gate.in_flight(),
+        seen_certificates: lock(&cell.certificates).values().cloned().collect(),
+        damaged: record.damaged,
+        missing: lock(&cell.missing).len() as u64,
+        replica: record.replica.clone(),
+        offered_to: record.offered_to.clone(),
+    }
+}
+
+/// The state folder may lie in the data folder only where no node can be.
+fn check_state_folder(config: &EngineConfig) -> Result<(), EngineError> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(EngineError::io("find", path));
+    let (data, state) = (absolute(&config.data)?, absolute(&config.state)?);
+    if !config.data.is_dir() {
+        return Err(EngineError::State(format!("the data folder {} does not exist", data.display())));
+    }
+    let inside = state.strip_prefix(&data).ok().and_then(|rest| rest.components().next());
+    let first = inside.map(|part| part.as_os_str().to_string_lossy().into_owned());
+    if state == data || first.is_some_and(|first| !first.starts_with('.')) {
+        return Err(EngineError::State(format!("the state folder {} could be a node's", state.display())));
+    }
+    Ok(())
+}
+
+/// The wall clock, for records only.
+pub(crate) fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,347 @@
+//! What one job does to the tables. Legality of a mutation is decided here and nowhere else, inside the transaction.
+
+use super::error::EngineError;
+use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
+use super::tables::{self, ObjectRow, Op};
+use super::writer::{Done, Edit, Origin, Work};
+use redb::{ReadableTable, WriteTransaction};
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, Token, UnixMillis};
+use std::collections::BTreeMap;
+
+type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// Sessions kept per node; the oldest go.
+const SESSIONS_MAX: usize = 1000;
+
+/// Certificates kept per node; what has not been seen for longest goes.
+const CERTIFICATES_MAX: usize = 200;
+
+/// The open tables of one write transaction and the records it has touched.
+pub(crate) struct Transaction<'t> {
+    nodes: Table<'t>,
+    objects: Table<'t>,
+    journal: Table<'t>,
+    unlinks: Table<'t>,
+    sessions: Table<'t>,
+    certificates: Table<'t>,
+    touched: BTreeMap<NodeId, NodeRecord>,
+    seen: Vec<CertificateChange>,
+}
+
+/// A certificate row that was written, or dropped when `seen` is `None`.
+pub(crate) struct CertificateChange {
+    pub(crate) node: NodeId,
+    pub(crate) issuer: String,
+    pub(crate) serial: String,
+    pub(crate) seen: Option<SeenCertificate>,
+}
+
+/// Records and certificates to publish after the commit.
+pub(crate) type Published = (BTreeMap<NodeId, NodeRecord>, Vec<CertificateChange>);
+
+impl<'t> Transaction<'t> {
+    pub(crate) fn open(write: &'t WriteTransaction) -> Result<Self, EngineError> {
+        let open = |table| write.open_table(table).map_err(EngineError::index);
+        Ok(Self {
+            nodes: open(tables::NODES)?,
+            objects: open(tables::OBJECTS)?,
+            journal: open(tables::JOURNAL)?,
+            unlinks: open(tables::UNLINKS)?,
+            sessions: open(tables::SESSIONS)?,
+            certificates: open(tables::CERTIFICATES)?,
+            touched: BTreeMap::new(),
+            seen: Vec::new(),
+        })
+    }
+
+    /// Writes the touched records.
+    pub(crate) fn finish(mut self) -> Result<Published, EngineError> {
+        for (node, record) in &self.touched {
+            let value = record.encode()?;
+            self.nodes.insert(tables::node_key(node).as_slice(), value.as_slice()).map_err(EngineError::index)?;
+        }
+        Ok((self.touched, self.seen))
+    }
+
+    /// The outer error is fatal for the transaction, the inner one is the answer to this job alone.
+    pub(crate) fn apply(&mut self, node: &NodeId, work: Work) -> Result<Result<Done, EngineError>, EngineError> {
+        let known = self.load(node)?;
+        if let Work::Create(mode) = work {
+            if !known {
+                self.touched.insert(node.clone(), NodeRecord::new(mode));
+            }
+            return Ok(Ok(Done::Created(!known)));
+        }
+        if let Work::Command { token, create, edit } = work {
+            return Ok(self.command(node, known, token, create, edit));
+        }
+        if !known {
+            return Ok(Err(EngineError::NodeUnknown(node.clone())));
+        }
+        match work {
+            Work::Record { origin, at, ops } => self.record(node, origin, at, &ops),
+            Work::Adopt(ops) => {
+                let seqs: Result<Vec<_>, _> = ops.iter().map(|(op, at)| self.op(node, *at, op)).collect();
+                Ok(Ok(Done::Recorded(seqs?)))
+            }
+            Work::Edit(edit) => Ok(self.edit(node, edit).map(|()| Done::Nothing)),
+            Work::Unlinked(files) => self.unlinked(node, &files),
+            Work::Sessions(sessions) => self.sessions(node, &sessions),
+            Work::Certificates(seen) => self.certificates(node, seen),
+            Work::Forget => self.forget(node),
+            Work::Create(_) | Work::Command { .. } => Ok(Ok(Done::Nothing)),
+        }
+    }
+
+    fn load(&mut self, node: &NodeId) -> Result<bool, EngineError> {
+        if self.touched.contains_key(node) {
+            return Ok(true);
+        }
+        let row = self.nodes.get(tables::node_key(node).as_slice()).map_err(EngineError::index)?;
+        let Some(row) = row else { return Ok(false) };
+        let record = NodeRecord::decode(row.value())?;
+        self.touched.insert(node.clone(), record);
+        Ok(true)
+    }
+
+    /// The record of a node that [`Self::load`] has found.
+    fn touched(&mut self, node: &NodeId) -> Result<&mut NodeRecord, EngineError> {
+        self.touched.get_mut(node).ok_or_else(|| EngineError::NodeUnknown(node.clone()))
+    }
+
+    fn edit(&mut self, node: &NodeId, edit: Edit) -> Result<(), EngineError> {
+        let record = self.touched(node)?;
+        let mut edited = record.clone();
+        edit(&mut edited)?;
+        *record = edited;
+        Ok(())
+    }
+
+    /// INV-03: a lower token is refused; the token is written in the transaction that holds what it commands. It is kept
+    /// even when the command is refused for another reason, so that nothing older can come after it.
+    fn command(
+        &mut self,
+        node: &NodeId,
+        known: bool,
+        token: Token,
+        create: Option<Mode>,
+        edit: Edit,
+    ) -> Result<Done, EngineError> {
+        if !known {
+            let mode = create.ok_or_else(|| EngineError::NodeUnknown(node.clone()))?;
+            self.touched.insert(node.clone(), NodeRecord::new(mode));
+        }
+        let record = self.touched(node)?;
+        let accepted = match token.cmp(&record.token) {
+            std::cmp::Ordering::Less => return Err(EngineError::StaleToken { highest: record.token }),
+            std::cmp::Ordering::Equal => Accepted::Repeated,
+            std::cmp::Ordering::Greater => Accepted::New,
+        };
+        record.token = token;
+        self.edit(node, edit)?;
+        Ok(Done::Accepted(accepted))
+    }
+
+    fn record(
+        &mut self,
+        node: &NodeId,
+        origin: Origin,
+        at: UnixMillis,
+        ops: &[Op],
+    ) -> Result<Result<Done, EngineError>, EngineError> {
+        let mode = &self.touched(node)?.mode;
+        // INV-01: a client's mutation is taken while this shard is the writer, and never after a seal.
+        // INV-04: a target is not the writer before its promotion is in this same order of transactions.
+        let writable = match origin {
+            Origin::Client => matches!(mode, Mode::Serving),
+            Origin::Replica => matches!(mode, Mode::Incoming { .. }),
+        };
+        if !writable {
+            return Ok(Err(EngineError::NotWritable { node: node.clone(), mode: mode.word() }));
+        }
+        let seqs: Result<Vec<_>, _> = ops.iter().map(|op| self.op(node, at, op)).collect();
+        Ok(Ok(Done::Recorded(seqs?)))
+    }
+
+    /// One change of index and journal; `None` when it changes nothing.
+    fn op(&mut self, node: &NodeId, at: UnixMillis, op: &Op) -> Result<Option<u64>, EngineError> {
+        let key = op.key();
+        let row_key = tables::object_key(node, &key);
+        let before = self.objects.get(row_key.as_slice()).map_err(EngineError::index)?;
+        let before = before.map(|value| tables::object_row(key, value.value())).transpose()?;
+        match (op, &before) {
+            (Op::Delete(_), None) => return Ok(None),
+            (Op::Put(record), Some(row)) if row.record == *record => return Ok(None),
+            _ => {}
+        }
+        let seq = self.touched(node)?.seq + 1;
+        match op {
+            Op::Put(record) => {
+                let value = tables::object_value(&ObjectRow { record: *record, at });
+                self.objects.insert(row_key.as_slice(), value.as_slice()).map_err(EngineError::index)?;
+                self.unlinks.remove(row_key.as_slice()).map_err(EngineError::index)?;
+            }
+            Op::Delete(_) => {
+                self.objects.remove(row_key.as_slice()).map_err(EngineError::index)?;
+                self.unlinks.insert(row_key.as_slice(), seq.to_be_bytes().as_slice()).map_err(EngineError::index)?;
+            }
+        }
+        let journal_key = tables::journal_key(node, seq);
+        self.journal
+            .insert(journal_key.as_slice(), tables::journal_value(at, op).as_slice())
+            .map_err(EngineError::index)?;
+        self.count(node, seq, before.as_ref(), op, at)?;
+        Ok(Some(seq))
+    }
+
+    fn count(
+        &mut self,
+        node: &NodeId,
+        seq: u64,
+        before: Option<&ObjectRow>,
+        op: &Op,
+        at: UnixMillis,
+    ) -> Result<(), EngineError> {
+        let kind = op.key().kind();
+        let newest_lock = match (kind, op) {
+            (ObjectKind::Locks, Op::Delete(_)) => self.newest_lock(node)?,
+            _ => None,
+        };
+        let record = self.touched(node)?;
+        record.seq = seq;
+        if let Some(row) = before {
+            let count = record.kind_mut(kind);
+            count.objects -= 1;
+            count.bytes -= row.record.size;
+            record.damaged -= u64::from(row.record.is_damaged());
+        }
+        if let Op::Put(put) = op {
+            let count = record.kind_mut(kind);
+            count.objects += 1;
+            count.bytes += put.size;
+            record.damaged += u64::from(put.is_damaged());
+        }
+        match (kind, op) {
+            (ObjectKind::Snapshots, Op::Put(_)) => record.last_snapshot = record.last_snapshot.max(Some(at)),
+            (ObjectKind::Locks, Op::Put(_)) => record.newest_lock = record.newest_lock.max(Some(at)),
+            (ObjectKind::Locks, Op::Delete(_)) => record.newest_lock = newest_lock,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn newest_lock(&self, node: &NodeId) -> Result<Option<UnixMillis>, EngineError> {
+        let kind = ObjectKind::Locks as u8;
+        let (start, end) = (tables::kind_key(node, kind), tables::kind_key(node, kind + 1));
+        let mut newest = None;
+        for row in self.objects.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(EngineError::index)? {
+            let (_, value) = row.map_err(EngineError::index)?;
+            newest = newest.max(Some(UnixMillis(tables::number(value.value(), 40)?)));
+        }
+        Ok(newest)
+    }
+
+    /// Forgets that files are to be taken off the disk, unless they were deleted once more meanwhile.
+    fn unlinked(
+        &mut self,
+        node: &NodeId,
+        files: &[(ObjectKey, u64)],
+    ) -> Result<Result<Done, EngineError>, EngineError> {
+        for (key, seq) in files {
+            let row_key = tables::object_key(node, key);
+            let known = self.unlinks.get(row_key.as_slice()).map_err(EngineError::index)?;
+            let known = known.map(|value| tables::number(value.value(), 0)).transpose()?;
+            if known == Some(*seq) {
+                self.unlinks.remove(row_key.as_slice()).map_err(EngineError::index)?;
+            }
+        }
+        Ok(Ok(Done::Nothing))
+    }
+
+    fn sessions(
+        &mut self,
+        node: &NodeId,
+        sessions: &[SessionRecord],
+    ) -> Result<Result<Done, EngineError>, EngineError> {
+        for session in sessions {
+            let key = tables::session_key(node, session.started_at, session.ended_at);
+            let value = serde_json::to_vec(session).map_err(|error| EngineError::Record(error.to_string()))?;
+            self.sessions.insert(key.as_slice(), value.as_slice()).map_err(EngineError::index)?;
+        }
+        let kept = keys(&self.sessions, node)?;
+        for key in kept.iter().take(kept.len().saturating_sub(SESSIONS_MAX)) {
+            self.sessions.remove(key.as_slice()).map_err(EngineError::index)?;
+        }
+        Ok(Ok(Done::Nothing))
+    }
+
+    /// Widens what is known about each certificate; times never narrow.
+    fn certificates(
+        &mut self,
+        node: &NodeId,
+        seen: Vec<SeenCertificate>,
+    ) -> Result<Result<Done, EngineError>, EngineError> {
+        for mut certificate in seen {
+            let key = tables::certificate_key(node, &certificate.issuer, &certificate.serial);
+            let known = self.certificates.get(key.as_slice()).map_err(EngineError::index)?;
+            let known = known.map(|value| times(value.value())).transpose()?;
+            match known {
+                Some((first, last)) => {
+                    certificate.first_seen = certificate.first_seen.min(first);
+                    certificate.last_seen = certificate.last_seen.max(last);
+                }
+                None => self.make_room(node)?,
+            }
+            let mut value = certificate.first_seen.0.to_be_bytes().to_vec();
+            value.extend_from_slice(&certificate.last_seen.0.to_be_bytes());
+            self.certificates.insert(key.as_slice(), value.as_slice()).map_err(EngineError::index)?;
+            let (issuer, serial) = (certificate.issuer.clone(), certificate.serial.clone());
+            self.seen.push(CertificateChange { node: node.clone(), issuer, serial, seen: Some(certificate) });
+        }
+        Ok(Ok(Done::Nothing))
+    }
+
+    /// Drops the certificate that was not seen for longest when there are too many.
+    fn make_room(&mut self, node: &NodeId) -> Result<(), EngineError> {
+        let mut rows = Vec::new();
+        for key in keys(&self.certificates, node)? {
+            let value = self.certificates.get(key.as_slice()).map_err(EngineError::index)?;
+            let last = value.map(|value| times(value.value())).transpose()?.map(|(_, last)| last);
+            rows.push((last, key));
+        }
+        if rows.len() < CERTIFICATES_MAX {
+            return Ok(());
+        }
+        if let Some((_, key)) = rows.into_iter().min() {
+            self.certificates.remove(key.as_slice()).map_err(EngineError::index)?;
+            let (issuer, serial) = tables::certificate_in_key(node, &key)?;
+            self.seen.push(CertificateChange { node: node.clone(), issuer, serial, seen: None });
+        }
+        Ok(())
+    }
+
+    /// INV-12: only rows of this node, and only when its copy was given up. The seq goes on counting.
+    fn forget(&mut self, node: &NodeId) -> Result<Result<Done, EngineError>, EngineError> {
+        if self.touched(node)?.mode != Mode::Discarded {
+            return Ok(Err(EngineError::refused("only a discarded copy is forgotten")));
+        }
+        for table in [&mut self.objects, &mut self.journal, &mut self.unlinks] {
+            let (start, end) = (tables::node_key(node), tables::node_end(node));
+            table.retain_in::<&[u8], _>(start.as_slice()..end.as_slice(), |_, _| false).map_err(EngineError::index)?;
+        }
+        let record = self.touched(node)?;
+        let fresh = NodeRecord::new(Mode::Discarded);
+        *record = NodeRecord { token: record.token, generation: record.generation, seq: record.seq, ..fresh };
+        Ok(Ok(Done::Nothing))
+    }
+}
+
+fn times(value: &[u8]) -> Result<(UnixMillis, UnixMillis), EngineError> {
+    Ok((UnixMillis(tables::number(value, 0)?), UnixMillis(tables::number(value, 8)?)))
+}
+
+fn keys(table: &Table<'_>, node: &NodeId) -> Result<Vec<Vec<u8>>, EngineError> {
+    let (start, end) = (tables::node_key(node), tables::node_end(node));
+    let rows = table.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(EngineError::index)?;
+    rows.map(|row| row.map(|(key, _)| key.value().to_vec()).map_err(EngineError::index)).collect()
+}

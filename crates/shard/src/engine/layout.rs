@@ -1,0 +1,156 @@
+//! Where things are on disk: the folder layout of restic's rest-server, so that either server can take over from the other.
+//!
+//! `<data>/<account>[/<sub>]/{config,data/xx/,index/,keys/,locks/,snapshots/}`, folders 0700, files 0600. Half-written files
+//! are called `.<name>.shardlift-<random>` and lie in the folder of the finished one, so that a rename is all it takes.
+
+use super::error::EngineError;
+use rand::Rng as _;
+use shardlift_model::{NodeId, ObjectKey, ObjectKind};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+const TEMP_MARK: &str = ".shardlift-";
+
+/// The kinds that are folders.
+pub(crate) const FOLDERS: [ObjectKind; 5] =
+    [ObjectKind::Keys, ObjectKind::Data, ObjectKind::Index, ObjectKind::Snapshots, ObjectKind::Locks];
+
+/// Paths below the data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    data: PathBuf,
+}
+
+impl Layout {
+    pub(crate) const fn new(data: PathBuf) -> Self {
+        Self { data }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.data
+    }
+
+    /// The name's parts were checked when it was parsed: no `..`, no separator, no leading dot.
+    pub(crate) fn node(&self, node: &NodeId) -> PathBuf {
+        node.components().fold(self.data.clone(), |path, part| path.join(part))
+    }
+
+    /// The folder that holds the file of an object.
+    pub(crate) fn folder(&self, node: &NodeId, key: &ObjectKey) -> PathBuf {
+        match key {
+            ObjectKey::Config => self.node(node),
+            ObjectKey::Named(ObjectKind::Data, name) => self.node(node).join("data").join(hex::encode(&name.0[..1])),
+            ObjectKey::Named(kind, _) => self.node(node).join(kind.as_str()),
+        }
+    }
+
+    pub(crate) fn file(&self, node: &NodeId, key: &ObjectKey) -> PathBuf {
+        self.folder(node, key).join(key.name())
+    }
+
+    /// The folder that a listing of a kind stands for.
+    pub(crate) fn kind(&self, node: &NodeId, kind: ObjectKind) -> PathBuf {
+        match kind {
+            ObjectKind::Config => self.node(node),
+            _ => self.node(node).join(kind.as_str()),
+        }
+    }
+
+    /// Makes all folders of a node that are absent; durable when it returns.
+    pub(crate) fn create(&self, node: &NodeId) -> Result<(), EngineError> {
+        let folder = self.node(node);
+        let mut chain = Vec::new();
+        let mut path = self.data.clone();
+        for part in node.components() {
+            path = path.join(part);
+            chain.push(path.clone());
+        }
+        chain.extend(FOLDERS.map(|kind| folder.join(kind.as_str())));
+        chain.extend((0..=255_u8).map(|first| folder.join("data").join(hex::encode([first]))));
+        for path in chain {
+            make_folder(&path).map_err(EngineError::io("create", path))?;
+        }
+        let mut parents = vec![folder.join("data"), folder.clone(), self.data.clone()];
+        parents.extend(folder.parent().map(Path::to_path_buf));
+        parents.iter().try_for_each(|path| sync_folder(path))
+    }
+
+    /// A new half-written file for this object. Makes the folder when an adopted repository lacks it.
+    pub(crate) fn temp(&self, node: &NodeId, key: &ObjectKey) -> io::Result<(PathBuf, File)> {
+        let folder = self.folder(node, key);
+        let path = folder.join(format!(".{}{TEMP_MARK}{:016x}", key.name(), rand::rng().random::<u64>()));
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(&folder)?;
+                if let Some(parent) = folder.parent() {
+                    File::open(parent)?.sync_all()?;
+                }
+                Ok((path.clone(), open()?))
+            }
+            file => Ok((path.clone(), file?)),
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes names in a folder durable. A failure is final: the kernel may have dropped what it could not write.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), EngineError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(EngineError::io("make durable", path))
+}
+
+/// True for the name of a half-written file of this server (not of rest-server, whose own are left alone).
+pub(crate) fn is_temp(name: &str) -> bool {
+    name.strip_prefix('.').and_then(|rest| rest.split_once(TEMP_MARK)).is_some_and(|(object, random)| {
+        (object == "config" || object.len() == 64)
+            && random.len() == 16
+            && random.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// Takes a file off the disk; one that is not there is no error. Not yet durable.
+pub(crate) fn remove(path: &Path) -> Result<(), EngineError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A half-written file: goes away with this value unless it was kept.
+#[derive(Debug)]
+pub(crate) struct Temp {
+    path: Option<PathBuf>,
+}
+
+impl Temp {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path: Some(path) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// It has its final name now.
+    pub(crate) fn kept(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path
+            && let Err(error) = remove(path)
+        {
+            tracing::warn!(error = %shardlift_api::fault::chain(&error), "a half-written file stays until the next start");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Objects that are here: deleting, opening, listing, paging, digests.
+
+use super::error::EngineError;
+use super::nodes::{Critical, NodeCell, lock};
+use super::reads::{Page, View};
+use super::record::Mode;
+use super::tables::{Change, Op};
+use super::writer::{Done, Origin, Work};
+use super::{Engine, now};
+use shardlift_model::digest::Digest;
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord};
+use std::fs::File;
+use std::sync::Arc;
+
+/// How a delete ended. Both are success for a client that repeats itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It was here.
+    Deleted,
+    /// It was not.
+    Absent,
+}
+
+/// An object, open for reading.
+#[derive(Debug)]
+pub struct ObjectFile {
+    /// What is recorded about it.
+    pub record: ObjectRecord,
+    /// Its length, checked against the record.
+    pub size: u64,
+    /// Positioned at the start.
+    pub file: tokio::fs::File,
+}
+
+impl Engine {
+    /// Makes a node; true when it is new. Durable when it returns. One that exists stays as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::NotWritable`] when it exists but this shard is not its writer, or a failure.
+    pub async fn create_node(self: &Arc<Self>, node: &NodeId) -> Result<bool, EngineError> {
+        let (engine, id) = (Arc::clone(self), node.clone());
+        let made = self.writer.submit(node, Work::Create(Mode::Serving)).await? == Done::Created(true);
+        let cell = self.cell(node)?;
+        let record = cell.record();
+        if record.mode != Mode::Serving {
+            return Err(EngineError::NotWritable { node: id, mode: record.mode.word() });
+        }
+        engine.blocking(move |engine| engine.layout.create(&id)).await?;
+        Ok(made)
+    }
+
+    /// Deletes an object: recorded first, then taken off the disk. The caller holds a permit to mutate.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`], [`EngineError::NotWritable`], or a failure.
+    pub async fn delete(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Deleted, EngineError> {
+        self.delete_as(node, key, Origin::Client).await
+    }
+
+    pub(crate) async fn delete_as(
+        self: &Arc<Self>,
+        node: &NodeId,
+        key: ObjectKey,
+        origin: Origin,
+    ) -> Result<Deleted, EngineError> {
+        let cell = self.cell(node)?;
+        let critical = cell.enter_critical();
+        let engine = Arc::clone(self);
+        // Goes on to the end even when the caller goes away: recorded and on disk is settled at the next start only.
+        let deleting = tokio::spawn(async move { engine.delete_locked(cell, critical, key, origin).await });
+        deleting.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    async fn delete_locked(
+        self: Arc<Self>,
+        cell: Arc<NodeCell>,
+        _critical: Critical,
+        key: ObjectKey,
+        origin: Origin,
+    ) -> Result<Deleted, EngineError> {
+        let _lock = cell.lock_object(&key).await;
+        let work = Work::Record { origin, at: now(), ops: vec![Op::Delete(key)] };
+        let done = self.writer.submit(&cell.id, work).await?;
+        let seq = match done {
+            Done::Recorded(seqs) => seqs.first().copied().flatten(),
+            _ => None,
+        };
+        let Some(seq) = seq else { return Ok(Deleted::Absent) };
+        let node = cell.id.clone();
+        // The folder is made durable before the index forgets the file: it must not come back and be taken for new.
+        self.blocking(move |engine| engine.unname(&node, &key)).await?;
+        self.clear_alarms(&cell, &key);
+        self.writer.notify(&cell.id, Work::Unlinked(vec![(key, seq)])).await?;
+        Ok(Deleted::Deleted)
+    }
+
+    /// Opens an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`EngineError::Missing`] when it is recorded but not on disk, [`EngineError::SizeDiffers`], or a failure.
+    pub async fn open_object(
+        self: &Arc<Self>,
+        node: &NodeId,
+        key: ObjectKey,
+    ) -> Result<Option<ObjectFile>, EngineError> {
+        let cell = self.cell(node)?;
+        let opened = self.open_recorded(node, key).await;
+        if !matches!(opened, Err(EngineError::Missing { .. } | EngineError::SizeDiffers { .. })) {
+            return opened;
+        }
+        // It may have been deleted or replaced between the look at the index and the look at the disk.
+        let _lock = cell.lock_object(&key).await;
+        let opened = self.open_recorded(node, key).await;
+        if let Err(error @ (EngineError::Missing { .. } | EngineError::SizeDiffers { .. })) = &opened {
+            let alarms = if matches!(error, EngineError::Missing { .. }) { &cell.missing } else { &cell.rotten };
+            if lock(alarms).insert(key) {
+                tracing::error!(%node, %key, %error, "an acknowledged object is damaged");
+            }
+        }
+        opened
+    }
+
+    async fn open_recorded(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Option<ObjectFile>, EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| {
+            let Some(row) = View::open(&*engine.db()?, &node)?.object(&key)? else { return Ok(None) };
+            let path = engine.layout.file(&node, &key);
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(EngineError::Missing { node, key });
+                }
+                Err(error) => return Err(EngineError::io("open", path)(error)),
+            };
+            let found = file.metadata().map_err(EngineError::io("look at", path))?.len();
+            let recorded = row.record.size;
+            if found != recorded {
+                return Err(EngineError::SizeDiffers { node, key, found, recorded });
+            }
+            Ok(Some(ObjectFile { record: row.record, size: found, file: tokio::fs::File::from_std(file) }))
+        })
+        .await
+    }
+
+    /// All objects of a kind with their sizes, from the index.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] when the kind's folder cannot be read: what cannot be read is never an empty list.
+    pub async fn list(self: &Arc<Self>, node: &NodeId, kind: ObjectKind) -> Result<Vec<(String, u64)>, EngineError> {
+        let node = self.cell(node)?.id.clone();
+        self.blocking(move |engine| {
+            let folder = engine.layout.kind(&node, kind);
+            let mut entries = std::fs::read_dir(&folder).map_err(EngineError::io("list", &folder))?;
+            entries.next().transpose().map_err(EngineError::io("list", &folder))?;
+            let rows = View::open(&*engine.db()?, &node)?.kind(kind)?;
+            Ok(rows.into_iter().map(|row| (row.record.key.name(), row.record.size)).collect())
+        })
+        .await
+    }
+
+    /// A page of objects in the order of their keys.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`] or a failure.
+    pub async fn page_objects(
+        self: &Arc<Self>,
+        node: &NodeId,
+        after: Option<ObjectKey>,
+        limit: usize,
+        with_locks: bool,
+    ) -> Result<Page, EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| View::open(&*engine.db()?, &node)?.page(after.as_ref(), limit, with_locks)).await
+    }
+
+    /// Changes after a seq, oldest first, and the last seq there is.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`] or a failure.
+    pub async fn changes(
+        self: &Arc<Self>,
+        node: &NodeId,
+        after_seq: u64,
+        limit: usize,
+    ) -> Result<(Vec<Change>, u64), EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| View::open(&*engine.db()?, &node)?.changes(after_seq, limit)).await
+    }
+
+    /// The digest of a node and the seq it stands for, locks included.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`] or a failure.
+    pub async fn digest(self: &Arc<Self>, node: &NodeId) -> Result<(Digest, u64), EngineError> {
+        self.digest_of(node, true).await
+    }
+
+    /// The digest of a node with or without its locks, and the seq it stands for.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`] or a failure.
+    pub async fn digest_of(self: &Arc<Self>, node: &NodeId, with_locks: bool) -> Result<(Digest, u64), EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| View::open(&*engine.db()?, &node)?.digest(with_locks)).await
+    }
+
+    /// What is recorded about one object, without touching the disk.
+    ///
+    /// # Errors
+    /// A failure of the index.
+    pub async fn object(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Option<ObjectRecord>, EngineError> {
+        self.recorded(node, key).await
+    }
+}

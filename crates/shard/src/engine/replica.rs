@@ -1,0 +1,237 @@
+//! The incoming copy of a node: objects as they are pulled from the source. Each is hashed here and durable before it counts.
+//!
+//! All of this is refused, inside the transaction, unless the node is incoming: a promoted node takes nothing from a source.
+
+use super::body::{Body, Written};
+use super::error::{EngineError, PutError};
+use super::layout::sync_folder;
+use super::nodes::NodeCell;
+use super::objects::Deleted;
+use super::record::ReplicaRecord;
+use super::space::Promise;
+use super::tables::Op;
+use super::writer::{Origin, Work};
+use super::{Engine, now};
+use bytes::Bytes;
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Files of a batch written and made durable at the same time.
+const BATCH_THREADS: usize = 4;
+
+/// An object being pulled. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct ReplicaUpload {
+    engine: Arc<Engine>,
+    cell: Arc<NodeCell>,
+    expected: ObjectRecord,
+    body: Body,
+}
+
+impl ReplicaUpload {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`PutError::DiskFull`] or a failure.
+    pub async fn write(&mut self, data: Bytes) -> Result<(), PutError> {
+        self.body.write(data).await
+    }
+
+    /// Stores what came and answers with the record as found. Durable, file and index, when it returns.
+    ///
+    /// Without `keep_damaged` the bytes must be what the name says, or for config what the source's record says. With it, they are
+    /// stored as they are and the record tells.
+    ///
+    /// # Errors
+    /// [`PutError::HashMismatch`] with the hash found; [`PutError::DiskFull`] or a failure.
+    pub async fn finish(self, keep_damaged: bool) -> Result<ObjectRecord, PutError> {
+        let written = self.body.finish().await?;
+        let record = accepted(&self.expected, &written, keep_damaged)?;
+        let key = self.expected.key;
+        self.engine.place(&self.cell, key, written, Origin::Replica).await?;
+        Ok(record)
+    }
+}
+
+/// The record that stands for what was written, if it may be kept.
+fn accepted(expected: &ObjectRecord, written: &Written, keep_damaged: bool) -> Result<ObjectRecord, PutError> {
+    let wanted = expected.key.expected_sha256().unwrap_or(expected.sha256);
+    if written.sha256 != wanted && !keep_damaged {
+        return Err(PutError::HashMismatch { found: written.sha256 });
+    }
+    Ok(ObjectRecord { key: expected.key, size: written.size, sha256: written.sha256 })
+}
+
+impl Engine {
+    /// Opens a pulled object. `expected` is the source's record of it.
+    ///
+    /// # Errors
+    /// [`PutError::DiskFull`], [`PutError::NodeUnknown`], or a failure.
+    pub async fn begin_put_replica(
+        self: &Arc<Self>,
+        node: &NodeId,
+        expected: ObjectRecord,
+    ) -> Result<ReplicaUpload, PutError> {
+        let cell = self.nodes.get(node).ok_or_else(|| PutError::NodeUnknown(node.clone()))?;
+        // The quota of a node does not stand in the way of its move.
+        let promise = Promise::new(Arc::clone(&self.space), Arc::clone(&cell), false, 0);
+        let body = Body::begin(self, &cell, expected.key, None, promise).await?;
+        Ok(ReplicaUpload { engine: Arc::clone(self), cell, expected, body })
+    }
+
+    /// Stores many small objects with one group of fsyncs. Each has its own outcome, in the order given; those that are `Ok`
+    /// are durable, file and index, when this returns. The rules are those of [`ReplicaUpload::finish`].
+    ///
+    /// # Errors
+    /// A failure that concerns all of them; what was stored before it is settled by the next attempt.
+    pub async fn put_replica_batch(
+        self: &Arc<Self>,
+        node: &NodeId,
+        objects: Vec<(ObjectRecord, Bytes)>,
+        keep_damaged: bool,
+    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
+        let cell = self.cell(node)?;
+        let critical = cell.enter_critical();
+        let engine = Arc::clone(self);
+        let storing = tokio::spawn(async move {
+            let _critical = critical;
+            engine.store_batch(&cell, objects, keep_damaged).await
+        });
+        storing.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    async fn store_batch(
+        self: &Arc<Self>,
+        cell: &Arc<NodeCell>,
+        objects: Vec<(ObjectRecord, Bytes)>,
+        keep_damaged: bool,
+    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
+        let keys: BTreeSet<ObjectKey> = objects.iter().map(|(record, _)| record.key).collect();
+        if keys.len() != objects.len() {
+            return Err(EngineError::refused("an object comes twice in one batch"));
+        }
+        let _locks = cell.lock_objects(keys.into_iter()).await;
+        let storing = Arc::clone(cell);
+        let outcomes = self.blocking(move |engine| engine.write_batch(&storing, &objects, keep_damaged)).await?;
+        let records = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
+        let ops: Vec<Op> = records.map(|record| Op::Put(*record)).collect();
+        if !ops.is_empty() {
+            let stored: Vec<ObjectKey> = ops.iter().map(Op::key).collect();
+            let work = Work::Record { origin: Origin::Replica, at: now(), ops };
+            self.writer.submit(&cell.id, work).await?;
+            stored.iter().for_each(|key| self.clear_alarms(cell, key));
+        }
+        Ok(outcomes)
+    }
+
+    /// Blocks. Files first, all of them, then their names, then their folders.
+    fn write_batch(
+        &self,
+        cell: &Arc<NodeCell>,
+        objects: &[(ObjectRecord, Bytes)],
+        keep_damaged: bool,
+    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
+        // Looked at first: a file of a node that is not incoming must not be replaced before the index refuses.
+        let record = cell.record();
+        if !matches!(record.mode, super::Mode::Incoming { .. }) {
+            return Err(EngineError::NotWritable { node: cell.id.clone(), mode: record.mode.word() });
+        }
+        let share = objects.len().div_ceil(BATCH_THREADS).max(1);
+        let written: Vec<_> = std::thread::scope(|scope| {
+            let write = |part: &[(ObjectRecord, Bytes)]| self.write_files(cell, part, keep_damaged);
+            let threads: Vec<_> = objects.chunks(share).map(|part| scope.spawn(move || write(part))).collect();
+            threads.into_iter().map(|thread| thread.join().map_err(|_| EngineError::Stopped)).collect()
+        });
+        let mut outcomes = Vec::with_capacity(objects.len());
+        let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+        for outcome in written.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            outcomes.push(outcome.and_then(|(record, written)| {
+                let path = self.layout.file(&cell.id, &record.key);
+                std::fs::rename(written.temp.path(), &path).map_err(PutError::from_io("name", &path))?;
+                written.temp.kept();
+                folders.insert(self.layout.folder(&cell.id, &record.key));
+                Ok(record)
+            }));
+        }
+        folders.iter().try_for_each(|folder| sync_folder(folder))?;
+        Ok(outcomes)
+    }
+
+    fn write_files(
+        &self,
+        cell: &Arc<NodeCell>,
+        objects: &[(ObjectRecord, Bytes)],
+        keep_damaged: bool,
+    ) -> Vec<Result<(ObjectRecord, Written), PutError>> {
+        let write = |(expected, data): &(ObjectRecord, Bytes)| {
+            let promise = Promise::new(Arc::clone(&self.space), Arc::clone(cell), false, 0);
+            let (file, written) = Body::whole(self, cell, expected.key, data, promise)?;
+            Ok((file, accepted(expected, &written, keep_damaged)?, written))
+        };
+        // All are written before the first is waited for: the disk gets them in one go.
+        let files: Vec<Result<_, PutError>> = objects.iter().map(write).collect();
+        let sync = |file: Result<(std::fs::File, ObjectRecord, Written), PutError>| {
+            let (file, record, written) = file?;
+            file.sync_all().map_err(PutError::from_io("make durable", written.temp.path()))?;
+            Ok((record, written))
+        };
+        files.into_iter().map(sync).collect()
+    }
+
+    /// Deletes an object of an incoming copy, because the source did.
+    ///
+    /// # Errors
+    /// [`EngineError::NotWritable`] when the node is not incoming (INV-12), or a failure.
+    pub async fn apply_replica_delete(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Deleted, EngineError> {
+        self.delete_as(node, key, Origin::Replica).await
+    }
+
+    /// Records that all changes up to `seq` of the source's journal are here. Durable after all that was stored before.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] when the node is not incoming or the seq would go back, or a failure.
+    pub async fn set_applied_seq(self: &Arc<Self>, node: &NodeId, seq: u64) -> Result<(), EngineError> {
+        let back = move |replica: &mut ReplicaRecord| {
+            if seq < replica.applied_seq {
+                return Err(EngineError::refused(format!("seq {} is applied already", replica.applied_seq)));
+            }
+            replica.applied_seq = seq;
+            Ok(())
+        };
+        self.update_replica(node, back).await
+    }
+
+    /// Changes what is remembered about an incoming copy.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] when the node is not incoming, what `update` refuses, or a failure.
+    pub async fn update_replica(
+        self: &Arc<Self>,
+        node: &NodeId,
+        update: impl FnOnce(&mut ReplicaRecord) -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let edit = move |record: &mut super::NodeRecord| match (&record.mode, record.replica.as_mut()) {
+            (super::Mode::Incoming { .. }, Some(replica)) => update(replica),
+            (mode, _) => Err(EngineError::refused(format!("the node is {}, not incoming", mode.word()))),
+        };
+        self.writer.submit(node, Work::Edit(Box::new(edit))).await.map(drop)
+    }
+
+    /// Stores one pulled object that is in memory.
+    ///
+    /// # Errors
+    /// As [`ReplicaUpload::finish`].
+    pub async fn put_replica(
+        self: &Arc<Self>,
+        node: &NodeId,
+        expected: ObjectRecord,
+        data: Bytes,
+        keep_damaged: bool,
+    ) -> Result<ObjectRecord, PutError> {
+        let mut upload = self.begin_put_replica(node, expected).await?;
+        upload.write(data).await?;
+        upload.finish(keep_damaged).await
+    }
+}

@@ -1,0 +1,83 @@
+//! Tests of the engine, and what they and the tests of admission share.
+
+mod commands;
+mod crash;
+mod objects;
+mod restart;
+mod space;
+
+use super::{Engine, EngineConfig, Put, PutError};
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) fn hash(data: &[u8]) -> Sha256 {
+    Sha256(digest(&SHA256, data).as_ref().try_into().unwrap())
+}
+
+/// The record that bytes have when they are stored under their own name.
+pub(crate) fn record(kind: ObjectKind, data: &[u8]) -> ObjectRecord {
+    let sha256 = hash(data);
+    let key = if kind == ObjectKind::Config { ObjectKey::Config } else { ObjectKey::Named(kind, sha256) };
+    ObjectRecord { key, size: data.len() as u64, sha256 }
+}
+
+pub(crate) fn node(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+pub(crate) async fn open(data: &Path) -> Arc<Engine> {
+    Engine::open(EngineConfig::new(data)).await.unwrap()
+}
+
+/// A fresh store with one serving node `acme/web`.
+pub(crate) async fn store() -> (tempfile::TempDir, Arc<Engine>, NodeId) {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let node = node("acme/web");
+    assert!(engine.create_node(&node).await.unwrap());
+    (dir, engine, node)
+}
+
+pub(crate) async fn put_as(engine: &Arc<Engine>, node: &NodeId, key: ObjectKey, data: &[u8]) -> Result<Put, PutError> {
+    let mut upload = engine.begin_put(node, key, Some(data.len() as u64)).await?;
+    for part in data.chunks(100_000) {
+        upload.write(Bytes::copy_from_slice(part)).await?;
+    }
+    upload.finish().await
+}
+
+pub(crate) async fn put(engine: &Arc<Engine>, node: &NodeId, kind: ObjectKind, data: &[u8]) -> ObjectKey {
+    let key = record(kind, data).key;
+    assert_eq!(put_as(engine, node, key, data).await.unwrap(), Put::Created);
+    key
+}
+
+/// Waits for something that other threads bring about; gives up after ten seconds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never came to pass: {what}");
+}
+
+/// All half-written files below a folder.
+pub(crate) fn temps(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != ".shardlift" {
+            found.extend(temps(&path));
+        } else if name.contains(".shardlift-") {
+            found.push(path);
+        }
+    }
+    found
+}

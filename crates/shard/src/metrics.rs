@@ -1,0 +1,159 @@
+//! What a shard counts, in Prometheus' text format. Names are `shardlift_shard_<noun>_<unit>`.
+
+use crate::engine::Usage;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+/// Labels of a client's request. Only words of the route table and numbers: a stranger cannot make new series.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    action: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabel {
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// All metrics of one shard.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<ActionLabel, Histogram>,
+    received_bytes: Counter,
+    sent_bytes: Counter,
+    refused: Family<ReasonLabel, Counter>,
+    connections: Gauge,
+    capacity_bytes: Gauge,
+    free_bytes: Gauge,
+    nodes: Gauge,
+    alarms: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let latency = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("shardlift_shard"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(latency),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            refused: Family::default(),
+            connections: Gauge::default(),
+            capacity_bytes: Gauge::default(),
+            free_bytes: Gauge::default(),
+            nodes: Gauge::default(),
+            alarms: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Client requests by action and status", self.requests.clone());
+        registry.register("request_seconds", "Time from request to answer", self.seconds.clone());
+        registry.register("received_bytes", "Bytes of objects taken from clients", self.received_bytes.clone());
+        registry.register("sent_bytes", "Bytes of objects sent to clients", self.sent_bytes.clone());
+        registry.register("refused_connections", "Connections or requests refused, by reason", self.refused.clone());
+        registry.register("open_connections", "Client connections", self.connections.clone());
+        registry.register("capacity_bytes", "Bytes this shard may hold", self.capacity_bytes.clone());
+        registry.register("free_bytes", "Bytes this shard can still take", self.free_bytes.clone());
+        registry.register("nodes", "Nodes, whatever their mode", self.nodes.clone());
+        registry.register("alarms", "Objects missing or rotten without a record that says why", self.alarms.clone());
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn request(&self, action: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&RequestLabels { action, status }).inc();
+        self.seconds.get_or_create(&ActionLabel { action }).observe(took.as_secs_f64());
+    }
+
+    /// Counts bytes of an object taken from a client.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received_bytes.inc_by(bytes);
+    }
+
+    /// Counts bytes of an object sent to a client.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent_bytes.inc_by(bytes);
+    }
+
+    /// Counts something refused; the reason is a fixed word.
+    pub(crate) fn refuse(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts a connection for as long as the guard lives.
+    pub(crate) fn connection(&self) -> ConnectionGuard {
+        self.connections.inc();
+        ConnectionGuard(self.connections.clone())
+    }
+
+    /// All metrics as text, with the shard's present usage.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text.
+    pub fn render(&self, usage: Usage) -> Result<String, std::fmt::Error> {
+        let level = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.capacity_bytes.set(level(usage.capacity.0));
+        self.free_bytes.set(level(usage.free.0));
+        self.nodes.set(level(usage.nodes));
+        self.alarms.set(level(usage.alarms));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Counts one connection until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionGuard(Gauge);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardlift_model::ByteCount;
+
+    #[test]
+    fn metrics_render_with_their_unit_and_labels() {
+        let metrics = Metrics::default();
+        metrics.request("store", 200, Duration::from_millis(3));
+        metrics.refuse("handshake");
+        let guard = metrics.connection();
+        let usage = Usage { capacity: ByteCount(9), free: ByteCount(4), nodes: 2, alarms: 1 };
+        let text = metrics.render(usage).unwrap();
+        for line in [
+            "shardlift_shard_requests_total{action=\"store\",status=\"200\"} 1",
+            "shardlift_shard_refused_connections_total{reason=\"handshake\"} 1",
+            "shardlift_shard_open_connections 1",
+            "shardlift_shard_free_bytes 4",
+            "shardlift_shard_alarms 1",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        drop(guard);
+        assert!(metrics.render(usage).unwrap().contains("shardlift_shard_open_connections 0"));
+    }
+}

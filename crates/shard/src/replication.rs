@@ -1,0 +1,52 @@
+//! Node data between shards: [`serve`] lets one other shard read a node, [`jobs`] pull nodes from other shards.
+//!
+//! The life of a copy, in order: a job is started by a command or, after a restart, by the record of the incoming copy;
+//! it takes over what is there ([`seed`]), tails the source's journal ([`follow`]), is compared and read again
+//! ([`verify`]), goes to exactly the state that the fenced source named ([`complete`]), and ends with the promotion or with
+//! the copy. Every object is hashed here and durable before it is counted ([`fetch`], [`judge`]).
+//!
+//! Invariants:
+//! - Nothing is served without a persisted offer to exactly the shard that asks.
+//! - An object whose bytes are not what the source's record and its name promise is never counted in silence.
+//! - The applied seq is durable only after the objects it stands for; a crash at any point resumes by a set difference.
+//! - INV-12: whatever is deleted is deleted in this node's incoming copy; the engine refuses all else.
+//! - A job that has ended writes nothing more.
+
+mod batch;
+mod complete;
+mod copy;
+mod error;
+mod fetch;
+mod follow;
+mod harvest;
+mod job;
+pub mod jobs;
+mod judge;
+mod progress;
+mod replica;
+mod seed;
+pub mod serve;
+mod side;
+mod source;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use jobs::ReplicaJobs;
+pub use serve::{ReplicationCounters, Serving};
+
+use crate::auth::htpasswd::Passwords;
+use crate::engine::Engine;
+use shardlift_api::v1::replication_server::ReplicationServer;
+use std::sync::Arc;
+
+/// The gRPC service that other shards pull from.
+#[must_use]
+pub fn service(
+    engine: &Arc<Engine>,
+    passwords: &Arc<Passwords>,
+    counters: &Arc<ReplicationCounters>,
+) -> ReplicationServer<Serving> {
+    ReplicationServer::new(Serving::new(Arc::clone(engine), Arc::clone(passwords), Arc::clone(counters)))
+}

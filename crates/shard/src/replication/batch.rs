@@ -1,0 +1,85 @@
+//! Cutting a list of wanted objects into transfers. Pure.
+//!
+//! Small objects travel together and become durable with one group of fsyncs; a large one travels alone.
+
+use shardlift_model::ObjectRecord;
+
+/// From this size on an object travels alone.
+pub(crate) const LARGE_BYTES: u64 = 128 * 1024;
+
+/// Most objects of one transfer.
+pub(crate) const BATCH_OBJECTS_MAX: usize = 200;
+
+/// Most bytes of one transfer of small objects.
+pub(crate) const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// Objects that fit into memory together.
+    Together(Vec<ObjectRecord>),
+    /// One that does not.
+    Alone(ObjectRecord),
+}
+
+/// Cuts a list, in order.
+pub(crate) fn transfers(wanted: impl IntoIterator<Item = ObjectRecord>) -> Vec<Transfer> {
+    let mut transfers = Vec::new();
+    let mut together = Vec::new();
+    let mut bytes = 0;
+    for record in wanted {
+        if record.size >= LARGE_BYTES {
+            transfers.push(Transfer::Alone(record));
+            continue;
+        }
+        if together.len() == BATCH_OBJECTS_MAX || bytes + record.size > BATCH_BYTES_MAX {
+            transfers.push(Transfer::Together(std::mem::take(&mut together)));
+            bytes = 0;
+        }
+        bytes += record.size;
+        together.push(record);
+    }
+    if !together.is_empty() {
+        transfers.push(Transfer::Together(together));
+    }
+    transfers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use shardlift_model::{ObjectKey, ObjectKind, Sha256};
+
+    proptest! {
+        #[test]
+        fn every_object_travels_once_and_no_transfer_is_over_its_bounds(
+            sizes in proptest::collection::vec(prop_oneof![0_u64..200, 0..LARGE_BYTES * 2], 0..900),
+        ) {
+            let wanted: Vec<ObjectRecord> = sizes.iter().enumerate().map(|(at, size)| {
+                let mut hash = [0; 32];
+                hash[..8].copy_from_slice(&(at as u64).to_be_bytes());
+                let key = ObjectKey::Named(ObjectKind::Data, Sha256(hash));
+                ObjectRecord { key, size: *size, sha256: Sha256(hash) }
+            }).collect();
+            let mut travelled = Vec::new();
+            for transfer in transfers(wanted.iter().copied()) {
+                match transfer {
+                    Transfer::Alone(record) => {
+                        prop_assert!(record.size >= LARGE_BYTES);
+                        travelled.push(record);
+                    }
+                    Transfer::Together(records) => {
+                        prop_assert!(!records.is_empty() && records.len() <= BATCH_OBJECTS_MAX);
+                        prop_assert!(records.iter().map(|record| record.size).sum::<u64>() <= BATCH_BYTES_MAX);
+                        travelled.extend(records);
+                    }
+                }
+            }
+            travelled.sort_unstable();
+            let mut wanted = wanted;
+            wanted.sort_unstable();
+            prop_assert_eq!(travelled, wanted);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The last step of an incoming copy: exactly the state that the fenced source named.
+//!
+//! The source stands still meanwhile, so its list, its locks and its journal agree. If it does not (the lease ran out),
+//! the digests differ and the controller, who compares, does not seal. May be repeated at any point.
+
+use super::error::PullError;
+use super::replica::Replica;
+use crate::engine::{FinalState, ReplicaPhase};
+use shardlift_api::fault::Fault;
+use std::time::Duration;
+
+/// How long to wait for a source that has not reached the state that it named.
+const BEHIND_WAIT: Duration = Duration::from_millis(500);
+
+impl Replica {
+    /// Goes to the state and says what is here then; the caller compares.
+    pub(super) async fn complete(&mut self, expected: FinalState) -> Result<FinalState, PullError> {
+        while self.copy.applied_seq() < expected.seq {
+            let before = self.copy.applied_seq();
+            self.follow(Some(expected.seq), Duration::ZERO).await?;
+            if self.copy.applied_seq() == before {
+                tokio::time::sleep(BEHIND_WAIT).await;
+                return Err(PullError::Waiting(format!(
+                    "the source's journal ends at {before}, before the final seq {}",
+                    expected.seq
+                )));
+            }
+        }
+        self.reconcile(true).await?;
+        self.merge_side_data().await?;
+        let mut state = self.state().await?;
+        if !state.same_content(&expected) && self.copy.applied_seq() == expected.seq {
+            let differing = self.reconcile(false).await?;
+            tracing::warn!(node = %self.copy.node(), differing, "the final digest differed; the lists were compared");
+            state = self.state().await?;
+        }
+        self.enter(ReplicaPhase::Complete).await?;
+        self.shared.progress.moving();
+        Ok(state)
+    }
+
+    async fn state(&self) -> Result<FinalState, PullError> {
+        Ok(FinalState::new(&self.copy.digest(true).await?, self.copy.applied_seq()))
+    }
+
+    async fn merge_side_data(&self) -> Result<(), PullError> {
+        let data = self.net(self.source.side_data()).await?;
+        let refused = |fault: Fault| PullError::Failed(format!("the source's side data: {}", fault.public()));
+        let data = super::side::Side::read(self.copy.node(), data).map_err(refused)?;
+        self.copy.merge(data).await
+    }
+}

@@ -1,0 +1,172 @@
+//! This shard's incoming copy of one node: all that a replica job may do to the own storage.
+//!
+//! INV-12: there is one node in here and no way to name another.
+
+use super::error::PullError;
+use super::side::Side;
+use crate::auth::htpasswd::Passwords;
+use crate::engine::{
+    Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord, ReplicaUpload, Reread, VerifiedRecord,
+};
+use bytes::Bytes;
+use shardlift_model::digest::Digest;
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows of the own index that are read at a time.
+const PAGE_ROWS: usize = 10_000;
+
+/// One node's copy.
+#[derive(Debug, Clone)]
+pub(crate) struct Copy {
+    engine: Arc<Engine>,
+    passwords: Arc<Passwords>,
+    node: NodeId,
+}
+
+impl Copy {
+    pub(crate) const fn new(engine: Arc<Engine>, passwords: Arc<Passwords>, node: NodeId) -> Self {
+        Self { engine, passwords, node }
+    }
+
+    pub(crate) const fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    fn snapshot(&self) -> Result<NodeSnapshot, EngineError> {
+        self.engine.node(&self.node).ok_or_else(|| EngineError::NodeUnknown(self.node.clone()))
+    }
+
+    fn replica(&self) -> ReplicaRecord {
+        self.engine.node(&self.node).and_then(|snapshot| snapshot.replica).unwrap_or_default()
+    }
+
+    pub(crate) fn applied_seq(&self) -> u64 {
+        self.replica().applied_seq
+    }
+
+    pub(crate) fn journal_from(&self) -> Option<u64> {
+        self.replica().journal_from
+    }
+
+    /// Objects and bytes, locks included.
+    pub(crate) fn totals(&self) -> Result<(u64, u64), EngineError> {
+        self.snapshot().map(|snapshot| (snapshot.objects, snapshot.bytes))
+    }
+
+    /// Own records after one key up to and including another.
+    pub(crate) async fn records(
+        &self,
+        after: Option<ObjectKey>,
+        last: Option<ObjectKey>,
+        with_locks: bool,
+    ) -> Result<BTreeMap<ObjectKey, ObjectRecord>, EngineError> {
+        let mut records = BTreeMap::new();
+        let mut from = after;
+        loop {
+            let page = self.engine.page_objects(&self.node, from, PAGE_ROWS, with_locks).await?;
+            let more = page.more;
+            for record in page.objects {
+                if last.is_some_and(|last| record.key > last) {
+                    return Ok(records);
+                }
+                from = Some(record.key);
+                records.insert(record.key, record);
+            }
+            if !more {
+                return Ok(records);
+            }
+        }
+    }
+
+    pub(crate) async fn record(&self, key: ObjectKey) -> Result<Option<ObjectRecord>, EngineError> {
+        self.engine.object(&self.node, key).await
+    }
+
+    pub(crate) async fn digest(&self, with_locks: bool) -> Result<Digest, EngineError> {
+        Ok(self.engine.digest_of(&self.node, with_locks).await?.0)
+    }
+
+    /// Good small objects, durable together.
+    pub(crate) async fn put_batch(&self, objects: Vec<(ObjectRecord, Bytes)>) -> Result<(), PullError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        for stored in self.engine.put_replica_batch(&self.node, objects, false).await? {
+            stored?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn begin(&self, expected: ObjectRecord) -> Result<ReplicaUpload, PullError> {
+        Ok(self.engine.begin_put_replica(&self.node, expected).await?)
+    }
+
+    pub(crate) async fn delete(&self, key: ObjectKey) -> Result<(), EngineError> {
+        self.engine.apply_replica_delete(&self.node, key).await.map(drop)
+    }
+
+    /// From where the source's journal is read. Kept once and never moved.
+    pub(crate) async fn begin_at(&self, seq: u64) -> Result<(), EngineError> {
+        let begin = move |replica: &mut ReplicaRecord| {
+            if replica.journal_from.is_none() {
+                replica.journal_from = Some(seq);
+                replica.applied_seq = seq;
+            }
+            Ok(())
+        };
+        self.engine.update_replica(&self.node, begin).await
+    }
+
+    /// All changes up to here are durable here.
+    pub(crate) async fn applied(&self, seq: u64) -> Result<(), EngineError> {
+        self.engine.set_applied_seq(&self.node, seq).await
+    }
+
+    pub(crate) async fn record_phase(&self, phase: ReplicaPhase) -> Result<(), EngineError> {
+        self.keep(move |replica| {
+            replica.phase = phase;
+            replica.failure = None;
+        })
+        .await
+    }
+
+    pub(crate) async fn record_damage(&self, damaged_at_source: u64) -> Result<(), EngineError> {
+        self.keep(move |replica| replica.damaged_at_source = damaged_at_source).await
+    }
+
+    pub(crate) async fn record_verified(&self, verified: VerifiedRecord) -> Result<(), EngineError> {
+        self.keep(move |replica| replica.verified = Some(verified)).await
+    }
+
+    pub(crate) async fn record_failure(&self, reason: &str) -> Result<(), EngineError> {
+        let reason = reason.to_owned();
+        self.keep(move |replica| replica.failure = Some(reason)).await
+    }
+
+    async fn keep(&self, change: impl FnOnce(&mut ReplicaRecord) + Send + 'static) -> Result<(), EngineError> {
+        let change = move |replica: &mut ReplicaRecord| {
+            change(replica);
+            Ok(())
+        };
+        self.engine.update_replica(&self.node, change).await
+    }
+
+    /// Reads every own byte again.
+    pub(crate) async fn reread(&self) -> Result<Reread, EngineError> {
+        self.engine.reread(&self.node, |_, _| ()).await
+    }
+
+    /// Takes over settings, sessions, certificates and credentials.
+    pub(crate) async fn merge(&self, side: Side) -> Result<(), PullError> {
+        self.engine.merge_side_data(&self.node, side.data).await?;
+        let passwords = Arc::clone(&self.passwords);
+        let merging = tokio::task::spawn_blocking(move || passwords.merge(&side.credentials)).await;
+        let merged = merging.map_err(|_| EngineError::Stopped)?;
+        merged.map_err(|error| {
+            tracing::error!(node = %self.node, error = shardlift_api::fault::chain(&error), "credentials were not taken over");
+            PullError::Waiting("the own password file: see the shard's log".to_owned())
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Taking over what is there: the source's list, page by page, less what is here already.
+//!
+//! No progress is kept beyond the objects themselves: they are named by content, so resuming is a set difference.
+//! What is kept is the seq of the FIRST page of the FIRST listing: everything that changes from then on is in the source's
+//! journal after it. Locks do not travel here.
+
+use super::error::PullError;
+use super::replica::Replica;
+use super::serve::before_locks;
+use crate::engine::ReplicaPhase;
+use shardlift_model::{ObjectKey, ObjectRecord};
+use std::collections::BTreeSet;
+
+impl Replica {
+    /// Brings all objects of the source here, locks apart.
+    pub(super) async fn seed(&mut self) -> Result<(), PullError> {
+        self.count_what_is_here().await?;
+        let mut after = None;
+        loop {
+            let page = self.net(self.source.list(after, false)).await?;
+            if after.is_none() && self.copy.journal_from().is_none() {
+                // Before the first object: a crash must not move the point from which the journal is read.
+                self.copy.begin_at(page.seq).await?;
+            }
+            self.shared.progress.listed(&page);
+            let wanted = self.lacking(after, &page.objects, false).await?;
+            let absent = self.fetch_all(wanted).await?;
+            self.absent.extend(absent);
+            after = page.objects.last().map(|record| record.key);
+            if !page.more {
+                break;
+            }
+        }
+        // Also after a completion that did not lead to a promotion: it follows again, and says so.
+        self.enter(ReplicaPhase::Following).await?;
+        Ok(())
+    }
+
+    /// Which objects of a page are not here, or are here with other bytes.
+    pub(super) async fn lacking(
+        &mut self,
+        after: Option<ObjectKey>,
+        page: &[ObjectRecord],
+        locks: bool,
+    ) -> Result<Vec<ObjectRecord>, PullError> {
+        let Some(last) = page.last() else { return Ok(Vec::new()) };
+        let present = self.copy.records(after, Some(last.key), locks).await?;
+        self.damaged.extend(present.values().filter(|record| record.is_damaged()).map(|record| record.key));
+        let mut wanted = Vec::new();
+        for record in page {
+            match present.get(&record.key) {
+                Some(own) if own == record => {}
+                // The name says what the bytes are, unless the source has since recorded that they are not.
+                Some(_) => {
+                    self.forget(record.key).await?;
+                    wanted.push(*record);
+                }
+                None => wanted.push(*record),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// INV-12: deletes from this node's incoming copy and nowhere else.
+    pub(super) async fn forget(&mut self, key: ObjectKey) -> Result<(), PullError> {
+        if let Some(record) = self.copy.record(key).await? {
+            self.copy.delete(key).await?;
+            self.damaged.remove(&key);
+            self.shared.progress.update(|replica| {
+                replica.objects_done = replica.objects_done.saturating_sub(1);
+                replica.bytes_done = replica.bytes_done.saturating_sub(record.size);
+                replica.objects_total = replica.objects_total.saturating_sub(1);
+                replica.bytes_total = replica.bytes_total.saturating_sub(record.size);
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes the set of objects here that of the source: fetches what is lacking, deletes what the source does not have.
+    /// Returns how many objects differed. For a source that stands still, or for what a journal cannot explain.
+    pub(super) async fn reconcile(&mut self, locks_only: bool) -> Result<usize, PullError> {
+        let mut after = locks_only.then(before_locks);
+        let mut differing = 0;
+        loop {
+            let page = self.net(self.source.list(after, locks_only)).await?;
+            let wanted = self.lacking(after, &page.objects, locks_only).await?;
+            let last = if page.more { page.objects.last().map(|record| record.key) } else { None };
+            let at_source: BTreeSet<ObjectKey> = page.objects.iter().map(|record| record.key).collect();
+            let here = self.copy.records(after, last, locks_only).await?;
+            let surplus: Vec<ObjectKey> = here.into_keys().filter(|key| !at_source.contains(key)).collect();
+            differing += wanted.len() + surplus.len();
+            for key in surplus {
+                self.forget(key).await?;
+            }
+            // What is absent now is deleted at the source: the next look at its list no longer names it.
+            self.fetch_all(wanted).await?;
+            after = last;
+            if !page.more {
+                return Ok(differing);
+            }
+        }
+    }
+
+    async fn count_what_is_here(&self) -> Result<(), PullError> {
+        let (objects, bytes) = self.copy.totals()?;
+        self.shared.progress.update(|replica| {
+            replica.objects_done = objects;
+            replica.bytes_done = bytes;
+        });
+        Ok(())
+    }
+}
+
+pub(super) fn is_lock(key: &ObjectKey) -> bool {
+    key.kind() == shardlift_model::ObjectKind::Locks
+}

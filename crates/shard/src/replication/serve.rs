@@ -1,0 +1,192 @@
+//! The serving side: what one other shard may read of one node.
+//!
+//! Default deny: a node is readable by the one shard that its persisted offer names, by no other, and whether a node
+//! exists is not told to those who may not read it. Nothing here changes anything but the record of rot that is found.
+
+mod fetch;
+
+use crate::auth::htpasswd::Passwords;
+use crate::control::fault::of_engine;
+use crate::engine::{Change, Engine, Op};
+use crate::replication::side::Side;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1::replication_server::Replication;
+use shardlift_api::{convert, v1};
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, Peer, Role, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Most objects or changes of one page.
+const PAGE_MAX: u32 = 5000;
+
+/// Most objects of one transfer.
+const FETCH_OBJECTS_MAX: usize = 1000;
+
+/// Transfers of the whole shard at the same time.
+const TRANSFERS_MAX: usize = 64;
+
+/// Longest wait for a change.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What was sent to other shards. Only grows.
+#[derive(Debug, Default)]
+pub struct ReplicationCounters {
+    objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl ReplicationCounters {
+    /// Objects sent.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The gRPC service that other shards pull from.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    engine: Arc<Engine>,
+    passwords: Arc<Passwords>,
+    counters: Arc<ReplicationCounters>,
+    transfers: Arc<Semaphore>,
+}
+
+impl Serving {
+    pub(crate) fn new(engine: Arc<Engine>, passwords: Arc<Passwords>, counters: Arc<ReplicationCounters>) -> Self {
+        Self { engine, passwords, counters, transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)) }
+    }
+
+    /// The node, if it is offered to who asks.
+    fn offered<T>(&self, request: &Request<T>, node: &str) -> Result<NodeId, Fault> {
+        let node = convert::node(node)?;
+        let identity = request.extensions().get::<Peer>().and_then(Peer::identity);
+        let shard = identity.filter(|identity| identity.role() == Role::Shard);
+        let offered_to = self.engine.node(&node).and_then(|snapshot| snapshot.offered_to);
+        match (shard, offered_to) {
+            (Some(shard), Some(offered_to)) if shard.name() == offered_to.as_str() => Ok(node),
+            _ => Err(Fault::new(FaultKind::Forbidden, "the node is not offered to this shard")),
+        }
+    }
+
+    async fn page(&self, node: &NodeId, request: v1::ListObjectsRequest) -> Result<v1::ListObjectsResponse, Fault> {
+        let asked = request.after.map(ObjectKey::try_from).transpose()?;
+        let after = if request.locks_only { asked.max(Some(before_locks())) } else { asked };
+        let limit = bounded(request.limit)?;
+        let page = self.engine.page_objects(node, after, limit, request.locks_only).await.map_err(of_engine)?;
+        Ok(v1::ListObjectsResponse {
+            objects: page.objects.into_iter().map(Into::into).collect(),
+            more: page.more,
+            seq: page.seq,
+            objects_total: page.objects_total,
+            bytes_total: page.bytes_total,
+        })
+    }
+
+    async fn changes(&self, node: &NodeId, request: &v1::ReadJournalRequest) -> Result<v1::ReadJournalResponse, Fault> {
+        let limit = bounded(request.limit)?;
+        let wait = Duration::from_millis(request.wait_ms.into()).min(WAIT_MAX);
+        let end = tokio::time::Instant::now() + wait;
+        let gone = || Fault::new(FaultKind::Unavailable, "the node is being closed");
+        // Subscribed before the first look: a change in between is not slept through.
+        let mut seq = self.engine.watch_seq(node).ok_or_else(gone)?;
+        loop {
+            seq.mark_unchanged();
+            let (changes, last) = self.engine.changes(node, request.after_seq, limit).await.map_err(of_engine)?;
+            if !changes.is_empty() || tokio::time::Instant::now() >= end {
+                return Ok(v1::ReadJournalResponse { changes: changes.into_iter().map(change).collect(), seq: last });
+            }
+            match tokio::time::timeout_at(end, seq.changed()).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(_closed)) => return Err(gone()),
+            }
+        }
+    }
+}
+
+/// The greatest key that is not a lock's.
+pub(crate) const fn before_locks() -> ObjectKey {
+    ObjectKey::Named(ObjectKind::Snapshots, Sha256([0xff; 32]))
+}
+
+fn bounded(limit: u32) -> Result<usize, Fault> {
+    let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
+    usize::try_from(limit).map_err(Fault::internal)
+}
+
+fn change(change: Change) -> v1::Change {
+    let what = match change.op {
+        Op::Put(record) => v1::change::What::Put(record.into()),
+        Op::Delete(key) => v1::change::What::Delete(key.into()),
+    };
+    v1::Change { seq: change.seq, at_unix_ms: change.at.0, what: Some(what) }
+}
+
+#[tonic::async_trait]
+impl Replication for Serving {
+    type FetchObjectsStream = ReceiverStream<Result<v1::ObjectChunk, Status>>;
+
+    async fn list_objects(
+        &self,
+        request: Request<v1::ListObjectsRequest>,
+    ) -> Result<Response<v1::ListObjectsResponse>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        Ok(Response::new(self.page(&node, request.into_inner()).await?))
+    }
+
+    async fn fetch_objects(
+        &self,
+        request: Request<v1::FetchObjectsRequest>,
+    ) -> Result<Response<Self::FetchObjectsStream>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        let objects = request.into_inner().objects;
+        if objects.len() > FETCH_OBJECTS_MAX {
+            return Err(Fault::new(FaultKind::Invalid, "more than 1000 objects in one transfer").into());
+        }
+        let keys = objects.into_iter().map(ObjectKey::try_from).collect::<Result<Vec<_>, _>>()?;
+        let permit = self.transfers.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Fault::new(FaultKind::Unavailable, "too many transfers; try again"))?;
+        let transfer = fetch::Transfer { engine: self.engine.clone(), node, counters: self.counters.clone() };
+        Ok(Response::new(transfer.start(keys, permit)))
+    }
+
+    async fn read_journal(
+        &self,
+        request: Request<v1::ReadJournalRequest>,
+    ) -> Result<Response<v1::ReadJournalResponse>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        Ok(Response::new(self.changes(&node, request.get_ref()).await?))
+    }
+
+    async fn get_digest(&self, request: Request<v1::GetDigestRequest>) -> Result<Response<v1::NodeDigest>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        let with_locks = !request.get_ref().without_locks;
+        let (digest, seq) = self.engine.digest_of(&node, with_locks).await.map_err(of_engine)?;
+        Ok(Response::new(convert::node_digest(&digest, seq)))
+    }
+
+    async fn get_side_data(&self, request: Request<v1::GetSideDataRequest>) -> Result<Response<v1::SideData>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        let data = self.engine.side_data(&node).await.map_err(of_engine)?;
+        let passwords = self.passwords.clone();
+        let account = node.account().to_owned();
+        let credentials = tokio::task::spawn_blocking(move || passwords.lines_of(&account)).await;
+        let side = Side { data, credentials: credentials.map_err(Fault::internal)? };
+        Ok(Response::new(side.message()))
+    }
+}

@@ -1,0 +1,73 @@
+//! What belongs to a node besides its objects, as it travels.
+
+use crate::auth::htpasswd::Credential;
+use crate::control::message;
+use crate::engine::SideData;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1;
+use shardlift_model::NodeId;
+
+/// Most credentials that a node brings along.
+const CREDENTIALS_MAX: usize = 64;
+
+/// Longest account or hash in bytes.
+const CREDENTIAL_TEXT_BYTES_MAX: usize = 256;
+
+/// Checked side data.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) data: SideData,
+    pub(crate) credentials: Vec<Credential>,
+}
+
+impl Side {
+    pub(crate) fn message(self) -> v1::SideData {
+        let credential = |line: Credential| v1::Credential { user: line.account, hash: line.hash };
+        v1::SideData {
+            settings: Some(message::settings_message(&self.data.settings)),
+            credentials: self.credentials.into_iter().map(credential).collect(),
+            sessions: self.data.sessions.iter().map(message::session_message).collect(),
+            seen_certificates: self.data.seen_certificates.iter().map(message::certificate_message).collect(),
+        }
+    }
+
+    /// INV-12: credentials of any other account are refused; they would open other nodes here.
+    pub(crate) fn read(node: &NodeId, data: v1::SideData) -> Result<Self, Fault> {
+        let invalid = |what: &str| Fault::new(FaultKind::Invalid, what);
+        let settings = data.settings.ok_or_else(|| invalid("settings are absent"))?;
+        if data.credentials.len() > CREDENTIALS_MAX {
+            return Err(invalid("too many credentials"));
+        }
+        let fits = |one: &v1::Credential| one.user == node.account() && one.hash.len() <= CREDENTIAL_TEXT_BYTES_MAX;
+        if !data.credentials.iter().all(fits) {
+            return Err(invalid("a credential of another account, or one that cannot be meant"));
+        }
+        let credential = |one: v1::Credential| Credential { account: one.user, hash: one.hash };
+        Ok(Self {
+            data: SideData {
+                settings: message::settings(settings)?,
+                sessions: message::sessions(data.sessions)?,
+                seen_certificates: message::certificates(data.seen_certificates)?,
+            },
+            credentials: data.credentials.into_iter().map(credential).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_another_account_are_refused() {
+        let node: NodeId = "acme/web-1".parse().unwrap();
+        let of = |user: &str| v1::SideData {
+            settings: Some(v1::NodeSettings::default()),
+            credentials: vec![v1::Credential { user: user.into(), hash: "$2y$04$x".into() }],
+            ..v1::SideData::default()
+        };
+        assert_eq!(Side::read(&node, of("acme")).unwrap().credentials.len(), 1);
+        assert!(Side::read(&node, of("other")).is_err());
+        assert!(Side::read(&node, v1::SideData::default()).is_err(), "settings are never absent");
+    }
+}

@@ -1,0 +1,251 @@
+//! The source as the pulling side sees it: typed questions, each with a time limit, over one channel.
+//!
+//! What comes back is checked for its form here (kinds, names, sizes, order of chunks) and believed nowhere: hashes are
+//! compared in [`super::judge`].
+
+use super::error::PullError;
+use crate::control::message;
+use crate::engine::FinalState;
+use bytes::Bytes;
+use shardlift_api::fault::FaultKind;
+use shardlift_api::v1::replication_client::ReplicationClient;
+use shardlift_api::{CHUNK_BYTES_MAX, convert, v1};
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
+use std::future::Future;
+use std::time::Duration;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
+
+/// How long a question may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a stream may be silent.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Objects per page of a listing.
+pub(crate) const PAGE_OBJECTS: u32 = 5000;
+
+/// Changes per page of the journal.
+pub(crate) const PAGE_CHANGES: u32 = 2000;
+
+/// One node at its source.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    client: ReplicationClient<Channel>,
+    node: NodeId,
+}
+
+/// A page of a listing.
+pub(crate) struct Page {
+    pub(crate) objects: Vec<ObjectRecord>,
+    pub(crate) more: bool,
+    pub(crate) seq: u64,
+    pub(crate) objects_total: u64,
+    pub(crate) bytes_total: u64,
+}
+
+/// A page of the change journal.
+pub(crate) struct Changes {
+    pub(crate) changes: Vec<(u64, Happened)>,
+    pub(crate) seq: u64,
+}
+
+/// What one change did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Happened {
+    Put(ObjectRecord),
+    Delete(ObjectKey),
+}
+
+impl Happened {
+    pub(crate) const fn key(&self) -> ObjectKey {
+        match self {
+            Self::Put(record) => record.key,
+            Self::Delete(key) => *key,
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn new(channel: Channel, node: NodeId) -> Self {
+        Self { client: ReplicationClient::new(channel), node }
+    }
+
+    pub(crate) async fn list(&self, after: Option<ObjectKey>, locks_only: bool) -> Result<Page, PullError> {
+        let request = v1::ListObjectsRequest {
+            node: self.node.to_string(),
+            after: after.map(Into::into),
+            limit: PAGE_OBJECTS,
+            locks_only,
+        };
+        let mut client = self.client.clone();
+        let answer = answered(ANSWER_TIMEOUT, client.list_objects(request)).await?;
+        let objects = answer.objects.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        // The order is what makes paging end and the comparison with the own index a merge.
+        let last = objects.last().map(|record| record.key);
+        if !objects.windows(2).all(|pair| pair[0].key < pair[1].key)
+            || objects.first().is_some_and(|first| after.is_some_and(|after| first.key <= after))
+            || (answer.more && last.is_none())
+        {
+            return Err(malformed("a page of its list is out of order"));
+        }
+        Ok(Page {
+            objects,
+            more: answer.more,
+            seq: answer.seq,
+            objects_total: answer.objects_total,
+            bytes_total: answer.bytes_total,
+        })
+    }
+
+    /// Changes after `after`, oldest first; waits up to `wait` for the first one.
+    pub(crate) async fn journal(&self, after: u64, wait: Duration) -> Result<Changes, PullError> {
+        let request = v1::ReadJournalRequest {
+            node: self.node.to_string(),
+            after_seq: after,
+            limit: PAGE_CHANGES,
+            wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+        };
+        let mut client = self.client.clone();
+        let answer = answered(ANSWER_TIMEOUT + wait, client.read_journal(request)).await?;
+        let changes = answer.changes.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
+        // A gap would be a change that is lost for ever.
+        let dense = changes.iter().zip(after + 1..).all(|((seq, _), expected)| *seq == expected);
+        if !dense || changes.last().is_some_and(|(seq, _)| *seq > answer.seq) {
+            return Err(malformed("its change journal has a gap"));
+        }
+        Ok(Changes { changes, seq: answer.seq })
+    }
+
+    pub(crate) async fn digest(&self, without_locks: bool) -> Result<FinalState, PullError> {
+        let request = v1::GetDigestRequest { node: self.node.to_string(), without_locks };
+        let mut client = self.client.clone();
+        let digest = answered(ANSWER_TIMEOUT, client.get_digest(request)).await?;
+        message::final_state(Some(digest)).map_err(|fault| malformed(fault.public()))
+    }
+
+    pub(crate) async fn side_data(&self) -> Result<v1::SideData, PullError> {
+        let request = v1::GetSideDataRequest { node: self.node.to_string() };
+        let mut client = self.client.clone();
+        answered(ANSWER_TIMEOUT, client.get_side_data(request)).await
+    }
+
+    /// The bytes of these objects, in this order.
+    pub(crate) async fn fetch(&self, keys: impl Iterator<Item = ObjectKey>) -> Result<Fetching, PullError> {
+        let objects: Vec<v1::ObjectRef> = keys.map(Into::into).collect();
+        let count = objects.len();
+        let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects };
+        let mut client = self.client.clone();
+        let stream = answered(ANSWER_TIMEOUT, client.fetch_objects(request)).await?;
+        Ok(Fetching { stream, position: 0, count, fresh: true })
+    }
+}
+
+/// Objects on their way.
+pub(crate) struct Fetching {
+    stream: Streaming<v1::ObjectChunk>,
+    position: usize,
+    count: usize,
+    fresh: bool,
+}
+
+/// A piece of one object.
+pub(crate) struct Piece {
+    /// Which of the objects asked for.
+    pub(crate) position: usize,
+    pub(crate) data: Bytes,
+    /// What the source's index says of the object; with the first piece.
+    pub(crate) record: Option<ObjectRecord>,
+    pub(crate) end: Option<End>,
+}
+
+/// How an object ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All bytes were sent; their hash as the source read them.
+    Whole(Option<Sha256>),
+    /// Deleted since.
+    Absent,
+    /// Journaled but not on disk.
+    Missing,
+}
+
+impl Fetching {
+    /// The next piece; `None` after the last object.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, PullError> {
+        if self.position == self.count {
+            return Ok(None);
+        }
+        let chunk = match tokio::time::timeout(CHUNK_TIMEOUT, self.stream.message()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => return Err(PullError::Waiting("the source ended a transfer early".to_owned())),
+            Ok(Err(status)) => return Err(of_status(&status)),
+            Err(_elapsed) => return Err(PullError::Waiting("the source sends nothing".to_owned())),
+        };
+        if usize::try_from(chunk.position) != Ok(self.position) || chunk.data.len() > CHUNK_BYTES_MAX {
+            return Err(malformed("a chunk is out of order or too large"));
+        }
+        let asked = chunk.record.map(record).transpose()?;
+        let record = if self.fresh { asked } else { None };
+        let end = match (chunk.absent, chunk.missing, chunk.last) {
+            (true, _, _) => Some(End::Absent),
+            (false, true, _) => Some(End::Missing),
+            (false, false, true) => Some(End::Whole(read_hash(&chunk.sha256_read)?)),
+            (false, false, false) => None,
+        };
+        let piece = Piece { position: self.position, data: chunk.data, record, end };
+        self.fresh = end.is_some();
+        self.position += usize::from(end.is_some());
+        Ok(Some(piece))
+    }
+}
+
+fn read_hash(bytes: &[u8]) -> Result<Option<Sha256>, PullError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    convert::sha256(bytes).map(Some).map_err(|fault| malformed(fault.public()))
+}
+
+fn record(message: v1::ObjectRecord) -> Result<ObjectRecord, PullError> {
+    message.try_into().map_err(|fault: shardlift_api::fault::Fault| malformed(fault.public()))
+}
+
+fn change(message: v1::Change) -> Result<(u64, Happened), PullError> {
+    let what = match message.what {
+        Some(v1::change::What::Put(put)) => Happened::Put(record(put)?),
+        Some(v1::change::What::Delete(object)) => {
+            Happened::Delete(object.try_into().map_err(|fault: shardlift_api::fault::Fault| malformed(fault.public()))?)
+        }
+        None => return Err(malformed("a change says nothing")),
+    };
+    Ok((message.seq, what))
+}
+
+fn malformed(what: &str) -> PullError {
+    PullError::Waiting(format!("the source gave an answer that cannot be meant: {what}"))
+}
+
+async fn answered<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, PullError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(of_status(&status)),
+        Err(_elapsed) => Err(PullError::Waiting("the source does not answer".to_owned())),
+    }
+}
+
+fn of_status(status: &Status) -> PullError {
+    match FaultKind::from(status) {
+        FaultKind::Forbidden | FaultKind::Unauthenticated => {
+            PullError::Waiting(format!("the source does not let this shard read the node: {}", status.message()))
+        }
+        FaultKind::Unavailable => {
+            PullError::Waiting(format!("the source cannot be reached: {}", shardlift_api::fault::chain(status)))
+        }
+        FaultKind::DataLoss => PullError::Failed(format!("the source has lost data: {}", status.message())),
+        _ => PullError::Waiting(format!("the source refuses: {}", status.message())),
+    }
+}

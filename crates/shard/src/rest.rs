@@ -1,0 +1,177 @@
+//! The restic REST protocol, versions 1 and 2, towards clients.
+//!
+//! A request's way: who asks ([`crate::auth`]), what its path names (`path`), whether the method exists there (`routes`),
+//! whether the node is the client's own, whether the node takes requests now ([`crate::admission`]: it may have to wait), and
+//! only then the engine. Errors are a status and a word; reasons stay in the log.
+//!
+//! A node that moves is never answered 401, 403 or 404 for that reason: clients take those as final, and a missing listing as
+//! an empty one. They wait, or get 503, which every client tries again.
+
+mod answer;
+mod body;
+mod connection;
+mod listing;
+mod path;
+mod range;
+mod read;
+mod routes;
+mod store;
+
+pub(crate) use connection::{Connection, Connections};
+
+use crate::admission::{Access, Entry, Permit};
+use crate::auth::htpasswd::Passwords;
+use crate::auth::{Client, ClientAuth, Denied};
+use crate::engine::{Engine, now};
+use crate::metrics::Metrics;
+use crate::session::{Deed, Sessions};
+use answer::{Answer, Reply};
+use http::{Request, StatusCode, header};
+use hyper::body::Incoming;
+use path::Target;
+use routes::{Action, PathKind};
+use shardlift_model::NodeId;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What every request needs.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) mode: ClientAuth,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) connections: Arc<Connections>,
+    /// Whether an owner may create a repository that is not here yet.
+    pub(crate) create_nodes: bool,
+}
+
+/// A request that may go to the engine.
+struct Admitted {
+    node: NodeId,
+    target: Target,
+    action: Action,
+    /// `None` only for the creation of a node that is not here yet: there is no gate to go through.
+    permit: Option<Permit>,
+}
+
+impl Rest {
+    /// Answers one request. Never fails: what goes wrong becomes a status.
+    pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Answer {
+        let started = Instant::now();
+        let (word, answer) = match self.admit(connection, &request).await {
+            Ok(admitted) => {
+                let word = admitted.action.word();
+                let node = admitted.node.clone();
+                let answer = self.act(admitted, request).await;
+                if answer.status().is_client_error() || answer.status().is_server_error() {
+                    self.note(&node, Deed::Failed).await;
+                }
+                (word, answer)
+            }
+            Err(reply) => ("refused", reply.into_answer(request.method())),
+        };
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            connection.close_soon();
+        }
+        self.metrics.request(word, answer.status().as_u16(), started.elapsed());
+        answer
+    }
+
+    async fn admit(&self, connection: &Connection, request: &Request<Incoming>) -> Result<Admitted, Reply> {
+        let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
+        let client = Client::authenticate(self.mode, connection.peer(), authorization, &self.passwords)
+            .await
+            .map_err(|denied| self.deny(connection, denied))?;
+        let target = Target::parse(request.uri().path()).ok_or(Reply::Nothing)?;
+        let kind = PathKind::of(&target);
+        let row = routes::find(kind, request.method()).ok_or_else(|| Reply::NoMethod(kind.allowed()))?;
+        let node = target.node().clone();
+        let known = self.engine.node(&node);
+        let legacy_ended = known.as_ref().is_some_and(|known| known.settings.legacy_credentials_ended);
+        if !client.owns(&node, legacy_ended) {
+            tracing::warn!(%node, address = ?connection.peer().address, "a client asked for a node that is not its own");
+            self.metrics.refuse("other_node");
+            return Err(self.unauthenticated());
+        }
+        connection.bind(&self.connections, &node);
+        if known.is_none() && !self.create_nodes {
+            // Not 404: the client may only be at the wrong shard for a moment, and would take it for an empty repository.
+            tracing::warn!(%node, "a client asked for a node that this shard does not have");
+            return Err(Reply::Unavailable("this server does not hold the repository"));
+        }
+        if known.is_none() && row.action != Action::Create {
+            return Err(Reply::Nothing);
+        }
+        let access = if row.mutates { Access::Mutate } else { Access::Read };
+        match self.engine.admission().enter(&node, access).await {
+            Entry::Admitted(permit) => Ok(Admitted { node, target, action: row.action, permit: Some(permit) }),
+            Entry::Unknown if row.action == Action::Create => {
+                Ok(Admitted { node, target, action: row.action, permit: None })
+            }
+            Entry::Unknown => Err(Reply::Nothing),
+            Entry::Unavailable(why) => {
+                tracing::info!(%node, reason = %why, "a request was sent away");
+                Err(Reply::Unavailable("the repository is being moved; try again"))
+            }
+        }
+    }
+
+    fn deny(&self, connection: &Connection, denied: Denied) -> Reply {
+        tracing::info!(address = ?connection.peer().address, reason = %denied, "request without valid credentials");
+        self.metrics.refuse("credentials");
+        self.unauthenticated()
+    }
+
+    fn unauthenticated(&self) -> Reply {
+        Reply::Unauthenticated { offer_basic: self.mode.takes_passwords() }
+    }
+
+    async fn act(&self, admitted: Admitted, request: Request<Incoming>) -> Answer {
+        let method = request.method().clone();
+        let Admitted { node, target, action, permit } = admitted;
+        let done = match (action, target, permit) {
+            (Action::Create, Target::Repository(_), permit) => self.create(&node, &request, permit).await,
+            (Action::List, Target::Listing(_, kind), Some(permit)) => self.list(&node, kind, &request, permit).await,
+            (Action::Measure, Target::Object(_, key), Some(permit)) => self.measure(&node, key, permit).await,
+            (Action::Read, Target::Object(_, key), Some(permit)) => self.read(&node, key, &request, permit).await,
+            (Action::Store, Target::Object(_, key), Some(permit)) => self.store(&node, key, request, permit).await,
+            (Action::Delete, Target::Object(_, key), Some(permit)) => self.delete(&node, key, permit).await,
+            // The route table pairs each action with its path kind.
+            _ => Err(Reply::Nothing),
+        };
+        done.unwrap_or_else(|reply| reply.into_answer(&method))
+    }
+
+    async fn create(&self, node: &NodeId, request: &Request<Incoming>, _permit: Option<Permit>) -> Result<Answer, Reply> {
+        if request.uri().query() != Some("create=true") {
+            return Err(Reply::Invalid("create=true is expected"));
+        }
+        self.engine.create_node(node).await.map_err(|error| Reply::of_engine(node, error))?;
+        Ok(answer::empty(StatusCode::OK))
+    }
+
+    /// Takes note of a deed in the session accounting.
+    async fn note(&self, node: &NodeId, deed: Deed) {
+        if let Some(record) = self.sessions.note(node, deed, now())
+            && let Err(error) = self.engine.record_session(node, record).await
+        {
+            tracing::error!(%node, %error, "a session could not be recorded");
+        }
+    }
+}
+
+impl Action {
+    /// The word used in metrics.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::List => "list",
+            Self::Measure => "measure",
+            Self::Read => "read",
+            Self::Store => "store",
+            Self::Delete => "delete",
+        }
+    }
+}

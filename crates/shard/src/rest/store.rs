@@ -1,0 +1,87 @@
+//! Uploads and deletions. What is answered 200 is durable.
+
+use super::answer::{self, Answer, Reply};
+use super::{Deed, Rest};
+use crate::admission::Permit;
+use crate::engine::{PutError, Upload};
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use shardlift_model::{NodeId, ObjectKey, ObjectKind};
+use std::time::Duration;
+
+/// How long a client may be silent in the middle of a body.
+const BODY_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Largest config, key or lock, in bytes; real ones have less than one KiB.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
+
+/// Largest pack, index or snapshot, in bytes. Clients make packs of at most 128 MiB, older ones left larger indexes.
+const LARGE_BYTES_MAX: u64 = 1 << 30;
+
+const fn bytes_max(kind: ObjectKind) -> u64 {
+    match kind {
+        ObjectKind::Config | ObjectKind::Keys | ObjectKind::Locks => SMALL_BYTES_MAX,
+        ObjectKind::Data | ObjectKind::Index | ObjectKind::Snapshots => LARGE_BYTES_MAX,
+    }
+}
+
+impl Rest {
+    pub(super) async fn store(
+        &self, node: &NodeId, key: ObjectKey, request: Request<Incoming>, permit: Permit,
+    ) -> Result<Answer, Reply> {
+        let max = bytes_max(key.kind());
+        let declared = declared_length(&request)?;
+        if declared.is_some_and(|length| length > max) {
+            return Err(Reply::TooLarge);
+        }
+        let upload = self.engine.begin_put(node, key, declared).await;
+        let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
+        let received = tokio::select! {
+            received = receive(node, &mut upload, request.into_body(), max) => received?,
+            () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
+        };
+        upload.finish().await.map_err(|error| Reply::of_upload(node, error))?;
+        drop(permit);
+        self.metrics.received(received);
+        self.note(node, Deed::Stored(key, received)).await;
+        Ok(answer::empty(StatusCode::OK))
+    }
+
+    pub(super) async fn delete(&self, node: &NodeId, key: ObjectKey, permit: Permit) -> Result<Answer, Reply> {
+        if self.engine.is_append_only(node) && key.kind() != ObjectKind::Locks {
+            return Err(Reply::Forbidden("the repository is append-only"));
+        }
+        // Absent counts as deleted: clients repeat a deletion whose answer they lost.
+        self.engine.delete(node, key).await.map_err(|error| Reply::of_engine(node, error))?;
+        drop(permit);
+        self.note(node, Deed::Deleted(key)).await;
+        Ok(answer::empty(StatusCode::OK))
+    }
+}
+
+fn declared_length(request: &Request<Incoming>) -> Result<Option<u64>, Reply> {
+    let Some(value) = request.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or(Reply::Invalid("the content length is no number"))
+}
+
+/// Passes the body on as it comes. Returns how much there was.
+async fn receive(node: &NodeId, upload: &mut Upload, mut body: Incoming, max: u64) -> Result<u64, Reply> {
+    let mut received = 0_u64;
+    loop {
+        let frame = tokio::time::timeout(BODY_IDLE_MAX, body.frame()).await.map_err(|_elapsed| Reply::Timeout)?;
+        let Some(frame) = frame else { return Ok(received) };
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%node, %error, "a client ended in the middle of a body");
+            Reply::Invalid("the body ended early")
+        })?;
+        // Trailers carry nothing in this protocol.
+        let Ok(bytes) = frame.into_data() else { continue };
+        received += bytes.len() as u64;
+        if received > max {
+            return Err(Reply::of_upload(node, PutError::TooLarge { declared: max }));
+        }
+        upload.write(bytes).await.map_err(|error| Reply::of_upload(node, error))?;
+    }
+}

@@ -1,0 +1,160 @@
+//! The client listener: TLS, then HTTP/1.1, HTTP/2 or the probe, by what the client's hello asks for.
+
+use crate::engine::Engine;
+use crate::probe;
+use crate::rest::{Connection, Rest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use shardlift_api::PROBE_ALPN;
+use shardlift_model::{Peer, ShardId};
+use shardlift_pki::tls::{HANDSHAKE_TIMEOUT, ServerTls, peer_of};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Requests in progress on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 250;
+
+/// Largest request head, in bytes.
+const HEAD_BYTES_MAX: u32 = 32 * 1024;
+
+/// How long to wait after the system refused to accept, typically for lack of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// HTTP/2 window of one upload; large enough to keep a gigabit link with some latency busy.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+
+/// All that a client connection needs.
+pub(crate) struct Clients {
+    pub(crate) rest: Arc<Rest>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) shard: ShardId,
+    /// For HTTP.
+    pub(crate) http: ServerTls,
+    /// For the probe: members of the cluster only.
+    pub(crate) mutual: ServerTls,
+    pub(crate) connections_max: usize,
+}
+
+impl Clients {
+    /// Accepts until `stop`; then waits for the requests in progress, for as long as the caller does.
+    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let clients = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(clients.connections_max));
+        let tasks = TaskTracker::new();
+        loop {
+            // The semaphore is never closed.
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    tasks.spawn(clients.clone().serve_one(stream, address, slot, stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn serve_one(
+        self: Arc<Self>, stream: TcpStream, address: SocketAddr, _slot: OwnedSemaphorePermit, stop: CancellationToken,
+    ) {
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream, address)).await;
+        let (stream, peer, probes) = match shaken {
+            Ok(Ok(shaken)) => shaken,
+            Ok(Err(error)) => {
+                tracing::info!(%address, %error, "client refused in the handshake");
+                self.rest.metrics.refuse("handshake");
+                return;
+            }
+            Err(_elapsed) => {
+                tracing::debug!(%address, "client was silent in the handshake");
+                self.rest.metrics.refuse("handshake_timeout");
+                return;
+            }
+        };
+        let _counted = self.rest.metrics.connection();
+        if probes {
+            if let Err(error) = probe::answer(stream, &peer, &self.engine, &self.shard).await {
+                tracing::warn!(%address, %error, "a probe failed");
+            }
+            return;
+        }
+        self.record_certificate(&peer).await;
+        self.serve_http(stream, peer, stop).await;
+    }
+
+    async fn shake_hands(
+        &self, stream: TcpStream, address: SocketAddr,
+    ) -> std::io::Result<(TlsStream<TcpStream>, Peer, bool)> {
+        stream.set_nodelay(true)?;
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let probes = start.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == PROBE_ALPN));
+        let tls = if probes { &self.mutual } else { &self.http };
+        let stream = start.into_stream(tls.config()).await?;
+        let peer = peer_of(stream.get_ref().1, Some(address), &tls.trust()).map_err(std::io::Error::other)?;
+        Ok((stream, peer, probes))
+    }
+
+    /// A certificate counts as seen when its handshake is complete, whatever is asked afterwards.
+    async fn record_certificate(&self, peer: &Peer) {
+        let Some(certificate) = &peer.certificate else { return };
+        let Some(node) = crate::auth::node_of(certificate) else { return };
+        let now = crate::engine::now();
+        let recorded = self.engine.record_certificate(&node, &certificate.issuer, &certificate.serial, now).await;
+        if let Err(error) = recorded {
+            tracing::warn!(%node, %error, "a certificate in use could not be recorded");
+        }
+    }
+
+    async fn serve_http(&self, stream: TlsStream<TcpStream>, peer: Peer, stop: CancellationToken) {
+        let connection = Arc::new(Connection::new(peer));
+        let service = hyper::service::service_fn(|request| {
+            let (rest, connection) = (self.rest.clone(), connection.clone());
+            async move { Ok::<_, Infallible>(rest.handle(&connection, request).await) }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(1 << 20);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
+            .max_frame_size(256 * 1024)
+            .keep_alive_interval(Duration::from_secs(60))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        let admission = self.engine.admission();
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = async { tokio::select! { () = connection.closing(&admission) => {}, () = stop.cancelled() => {} } } => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(address = ?connection.peer().address, %error, "a client connection ended early");
+        }
+    }
+}
