@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// All that the status API knows, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct World {
-    /// Grows with every recorded event; basis of the ETag.
+    /// Grows with every recorded event.
     pub revision: u64,
     /// When this snapshot was made.
     pub made_at: UnixMillis,
