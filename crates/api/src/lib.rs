@@ -6,8 +6,10 @@
 //! - [`policy`]: method x role, default deny, and the layer that enforces it.
 //! - [`fault`]: a public and an internal text that cannot be mixed up, and their gRPC status.
 //! - [`json`]: what of the messages operators see, as JSON.
+//! - [`configuration`]: how every part reads its configuration file.
 //! - [`view`]: what the status API shows, published by the controller.
 
+pub mod configuration;
 pub mod convert;
 pub mod fault;
 pub mod json;

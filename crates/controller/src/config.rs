@@ -24,69 +24,31 @@
 //! ```
 
 use serde::Deserialize;
+use shardlift_api::configuration::{self, ConfigError, RawConfig, metrics_address};
 use shardlift_migration::world::Limits;
-use shardlift_model::{ClusterId, NameError, ServerName};
+use shardlift_model::{ClusterId, ServerName};
 use shardlift_pki::tls::CredentialPaths;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Largest configuration file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Far too large to be one.
-    #[error("{} is larger than 1 MiB", .0.display())]
-    TooLarge(PathBuf),
-    /// Not the TOML that is expected.
-    #[error("the configuration is not valid: {0}")]
-    Toml(#[from] Box<toml::de::Error>),
-    /// A field with a value that cannot be meant.
-    #[error("{field}: {why}")]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    cluster: String,
-    zone: String,
+    cluster: ClusterId,
+    zone: ServerName,
     store: PathBuf,
-    operator_listen: String,
+    operator_listen: SocketAddr,
     operator_address: Option<String>,
-    enrolment_listen: String,
+    enrolment_listen: SocketAddr,
     enrolment_address: Option<String>,
-    status_listen: Option<String>,
-    metrics_listen: Option<String>,
-    tls: RawTls,
+    status_listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
+    tls: CredentialPaths,
     ca: RawCa,
     #[serde(default)]
     legacy_ca: Vec<PathBuf>,
     #[serde(default)]
     limits: RawLimits,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTls {
-    certificate: PathBuf,
-    key: PathBuf,
-    ca: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,54 +109,39 @@ impl ControllerConfig {
     /// # Errors
     /// [`ConfigError`] names the field, or line and column.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge(path.to_owned()));
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+        configuration::load::<Raw>(path)
     }
 
-    /// Checks a text; relative paths in it are relative to `folder`.
+    /// Checks a text as if it stood in the file `path`.
     ///
     /// # Errors
     /// [`ConfigError`] names the field, or line and column.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let raw: Raw = toml::from_str(text).map_err(Box::new)?;
-        let operator_listen = listen("operator_listen", &raw.operator_listen)?;
-        let enrolment_listen = listen("enrolment_listen", &raw.enrolment_listen)?;
-        let optional = |field, text: &Option<String>| text.as_deref().map(|text| listen(field, text)).transpose();
-        Ok(Self {
-            cluster: name("cluster", &raw.cluster)?,
-            zone: name("zone", &raw.zone)?,
-            store: folder.join(raw.store),
-            operator_address: address("operator_address", raw.operator_address, operator_listen)?,
-            enrolment_address: address("enrolment_address", raw.enrolment_address, enrolment_listen)?,
-            operator_listen,
-            enrolment_listen,
-            status_listen: optional("status_listen", &raw.status_listen)?,
-            metrics_listen: optional("metrics_listen", &raw.metrics_listen)?,
-            tls: CredentialPaths {
-                certificate: folder.join(raw.tls.certificate),
-                key: folder.join(raw.tls.key),
-                ca: folder.join(raw.tls.ca),
-                legacy_ca: Vec::new(),
-            },
-            ca_folder: folder.join(raw.ca.folder),
-            ca_passphrase_file: folder.join(raw.ca.passphrase_file),
-            legacy_ca: raw.legacy_ca.into_iter().map(|path| folder.join(path)).collect(),
-            limits: limits(&raw.limits)?,
-        })
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        configuration::parse::<Raw>(text, path)
     }
 }
 
-fn name<T: std::str::FromStr<Err = NameError>>(field: &'static str, text: &str) -> Result<T, ConfigError> {
-    text.parse().map_err(|error: NameError| ConfigError::Field { field, why: error.to_string() })
-}
+impl RawConfig for Raw {
+    type Checked = ControllerConfig;
 
-fn listen(field: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
-    let why = || format!("{text:?} is not an address and a port, such as 127.0.0.1:7400");
-    text.parse().map_err(|_| ConfigError::Field { field, why: why() })
+    fn check(self, folder: &Path) -> Result<ControllerConfig, ConfigError> {
+        Ok(ControllerConfig {
+            cluster: self.cluster,
+            zone: self.zone,
+            store: folder.join(self.store),
+            operator_address: address("operator_address", self.operator_address, self.operator_listen)?,
+            enrolment_address: address("enrolment_address", self.enrolment_address, self.enrolment_listen)?,
+            operator_listen: self.operator_listen,
+            enrolment_listen: self.enrolment_listen,
+            status_listen: self.status_listen,
+            metrics_listen: metrics_address(self.metrics_listen)?,
+            tls: self.tls.below(folder),
+            ca_folder: folder.join(self.ca.folder),
+            ca_passphrase_file: folder.join(self.ca.passphrase_file),
+            legacy_ca: self.legacy_ca.into_iter().map(|path| folder.join(path)).collect(),
+            limits: limits(&self.limits)?,
+        })
+    }
 }
 
 fn address(field: &'static str, text: Option<String>, listen: SocketAddr) -> Result<String, ConfigError> {
@@ -222,7 +169,7 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         seeding_nodes_max: raw.seeding_nodes_max.unwrap_or(default.seeding_nodes_max),
         soak_min_ms: raw.soak_min_ms.unwrap_or(default.soak_min_ms),
     };
-    let field = |why: &str| ConfigError::Field { field: "limits", why: why.to_owned() };
+    let field = |why: &str| ConfigError::field("limits", why);
     // A renewal every third of the lease has to make it through a slow network.
     if !(3_000..=300_000).contains(&limits.fence_lease_ms) {
         return Err(field("fence_lease_ms must be between 3000 and 300000"));
@@ -231,8 +178,8 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
     if !(1_000..=600_000).contains(&limits.cutover_ms_max) {
         return Err(field("cutover_ms_max must be between 1000 and 600000"));
     }
-    if limits.drain_ms_max > limits.cutover_ms_max {
-        return Err(field("drain_ms_max must not be above cutover_ms_max"));
+    if limits.drain_ms_max >= limits.fence_lease_ms || limits.drain_ms_max > limits.cutover_ms_max {
+        return Err(field("drain_ms_max must be below fence_lease_ms and not above cutover_ms_max"));
     }
     if limits.fence_attempts_max == 0 || limits.seeding_nodes_max == 0 {
         return Err(field("fence_attempts_max and seeding_nodes_max must be at least 1"));
@@ -263,12 +210,12 @@ mod tests {
     "#;
 
     fn refusal(change: impl FnOnce(&str) -> String) -> String {
-        ControllerConfig::parse(&change(GOOD), Path::new("/etc")).unwrap_err().to_string()
+        ControllerConfig::parse(&change(GOOD), Path::new("/etc/controller.toml")).unwrap_err().to_string()
     }
 
     #[test]
     fn paths_are_relative_to_the_file_and_limits_have_defaults() {
-        let config = ControllerConfig::parse(GOOD, Path::new("/etc/shardlift")).unwrap();
+        let config = ControllerConfig::parse(GOOD, Path::new("/etc/shardlift/controller.toml")).unwrap();
         assert_eq!(config.store, Path::new("/etc/shardlift/store"));
         assert_eq!(config.tls.key, Path::new("/elsewhere/controller.key"));
         assert_eq!(config.operator_address, "127.0.0.1:0");
@@ -278,9 +225,9 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         let cases: [(&str, &str, &str); 7] = [
-            ("cluster = \"c1\"", "cluster = \"C 1\"", "cluster: "),
-            ("zone = \"backup.example\"", "zone = \"Backup\"", "zone: "),
-            ("127.0.0.1:0", "localhost", "operator_listen: "),
+            ("cluster = \"c1\"", "cluster = \"C 1\"", "line 2"),
+            ("zone = \"backup.example\"", "zone = \"Backup\"", "line 3"),
+            ("127.0.0.1:0", "localhost", "operator_listen"),
             ("enrolment_address = \"controller.example:7401\"", "", "enrolment_address: "),
             ("controller.example:7401", "controller.example", "enrolment_address: "),
             ("soak_min_ms = 5", "fence_lease_ms = 1", "limits: "),

@@ -41,7 +41,8 @@ mod state;
 mod tests;
 mod wire;
 
-pub use config::{ConfigError, ControllerConfig};
+pub use config::ControllerConfig;
+pub use shardlift_api::configuration::ConfigError;
 pub use init::{InitError, InitFile, InitOptions, InitReport, init};
 pub use issuer::IssuerError;
 pub use journal::EntryError;

@@ -2,7 +2,8 @@
 
 mod config;
 
-pub use config::{ConfigError, RouterConfig};
+pub use config::RouterConfig;
+pub use shardlift_api::configuration::ConfigError;
 
 use crate::control::Control;
 use crate::metrics::Metrics;

@@ -12,12 +12,14 @@ use crate::{files, identity};
 use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
+use serde::Deserialize;
 use shardlift_model::{Identity, UnixMillis};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where credentials are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where credentials are; as written in the `[tls]` section of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CredentialPaths {
     /// The own chain: leaf first, then the issuing CA.
     pub certificate: PathBuf,
@@ -26,7 +28,21 @@ pub struct CredentialPaths {
     /// The roots of the cluster's CA.
     pub ca: PathBuf,
     /// CAs from before the cluster, for client certificates that they issued.
+    #[serde(default)]
     pub legacy_ca: Vec<PathBuf>,
+}
+
+impl CredentialPaths {
+    /// The same files; relative paths start at `folder`.
+    #[must_use]
+    pub fn below(self, folder: &Path) -> Self {
+        Self {
+            certificate: folder.join(self.certificate),
+            key: folder.join(self.key),
+            ca: folder.join(self.ca),
+            legacy_ca: self.legacy_ca.into_iter().map(|path| folder.join(path)).collect(),
+        }
+    }
 }
 
 /// One consistent set.

@@ -1,6 +1,7 @@
 //! The router's configuration file: raw as written, then checked as a whole. No port opens and no folder is made here.
 
 use serde::Deserialize;
+use shardlift_api::configuration::{self, ConfigError, RawConfig, metrics_address};
 use shardlift_model::{ClusterId, RouterId};
 use shardlift_pki::tls::CredentialPaths;
 use std::net::SocketAddr;
@@ -19,15 +20,7 @@ struct Raw {
     metrics_listen: Option<SocketAddr>,
     #[serde(default = "connections_max")]
     connections_max: usize,
-    tls: RawTls,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTls {
-    certificate: PathBuf,
-    key: PathBuf,
-    ca: PathBuf,
+    tls: CredentialPaths,
 }
 
 const fn connections_max() -> usize {
@@ -57,71 +50,41 @@ pub struct RouterConfig {
     pub credentials: CredentialPaths,
 }
 
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not what is expected; the text names line and column.
-    #[error("{path}: {source}")]
-    Syntax {
-        /// Which file.
-        path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-    /// A value makes no sense.
-    #[error("{0}")]
-    Value(&'static str),
-}
-
 impl RouterConfig {
     /// Reads a file. Relative paths in it start at its folder.
     ///
     /// # Errors
     /// [`ConfigError`] names the place and what is expected.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        configuration::load::<Raw>(path)
     }
 
-    /// Checks a text. Relative paths in it start at the folder of `path`.
+    /// Checks a text as if it stood in the file `path`.
     ///
     /// # Errors
     /// [`ConfigError`] names the place and what is expected.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw: Raw = toml::from_str(text)
-            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-            return Err(ConfigError::Value("metrics_listen: only a loopback address, metrics are not protected"));
+        configuration::parse::<Raw>(text, path)
+    }
+}
+
+impl RawConfig for Raw {
+    type Checked = RouterConfig;
+
+    fn check(self, folder: &Path) -> Result<RouterConfig, ConfigError> {
+        if self.connections_max == 0 {
+            return Err(ConfigError::field("connections_max", "at least 1"));
         }
-        if raw.connections_max == 0 {
-            return Err(ConfigError::Value("connections_max: at least 1"));
-        }
-        Ok(Self {
-            name: raw.name,
-            cluster: raw.cluster,
-            state: folder.join(raw.state),
-            client_listen: raw.client_listen,
-            client_address: raw.client_address,
-            control_listen: raw.control_listen,
-            metrics_listen: raw.metrics_listen,
-            connections_max: raw.connections_max,
-            credentials: CredentialPaths {
-                certificate: folder.join(raw.tls.certificate),
-                key: folder.join(raw.tls.key),
-                ca: folder.join(raw.tls.ca),
-                legacy_ca: Vec::new(),
-            },
+        Ok(RouterConfig {
+            name: self.name,
+            cluster: self.cluster,
+            state: folder.join(self.state),
+            client_listen: self.client_listen,
+            client_address: self.client_address,
+            control_listen: self.control_listen,
+            metrics_listen: metrics_address(self.metrics_listen)?,
+            connections_max: self.connections_max,
+            credentials: self.tls.below(folder),
         })
     }
 }
