@@ -1,0 +1,101 @@
+//! The command line as a whole: every command introduces itself and its examples are real.
+
+use super::*;
+
+/// All commands with their names from the root, groups included.
+fn all(command: &clap::Command, path: &str, into: &mut Vec<(String, clap::Command)>) {
+    let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
+    into.push((path.clone(), command.clone()));
+    command.get_subcommands().for_each(|sub| all(sub, &path, into));
+}
+
+fn commands() -> Vec<(String, clap::Command)> {
+    let mut found = Vec::new();
+    all(&command(), "", &mut found);
+    found
+}
+
+/// Splits as a shell does, single quotes understood.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![];
+    for (n, part) in line.split('\'').enumerate() {
+        match n % 2 {
+            0 => words.extend(part.split_whitespace().map(ToOwned::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_command_has_one_line_about_it_and_its_exit_codes() {
+    for (path, command) in commands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        assert!(!about.is_empty() && !about.contains('\n'), "{path}: {about:?}");
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains(EXIT_CODES), "{path}");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{path}: {}", argument.get_id());
+        }
+    }
+}
+
+#[test]
+fn every_example_can_be_typed() {
+    let mut tried = 0;
+    for (path, command) in commands() {
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  shardlift ")).collect();
+        assert!(!examples.is_empty() || command.has_subcommands(), "{path} has no example");
+        for example in examples {
+            assert!(path == "shardlift" || example.trim().starts_with(&path), "{path}: {example}");
+            if let Err(error) = Cli::try_parse_from(words(example)) {
+                panic!("{path}: {example}: {error}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 40, "{tried}");
+}
+
+#[test]
+fn a_role_needs_its_configuration_and_its_commands_do_not() {
+    let parse = |line: &str| Cli::try_parse_from(words(line)).map_err(|error| error.kind());
+    assert_eq!(parse("shardlift shard").unwrap_err(), clap::error::ErrorKind::MissingRequiredArgument);
+    assert!(matches!(
+        parse("shardlift router list").unwrap().command,
+        Command::Router { command: Some(RouterCommand::List), .. }
+    ));
+    assert!(parse("shardlift shard --config x list").is_err());
+}
+
+#[test]
+fn global_options_may_stand_after_the_command() {
+    let cli = Cli::try_parse_from(words("shardlift node list -o json --context c.toml --controller a:1")).unwrap();
+    let Global { context, controller, output } = cli.global;
+    assert_eq!((output, context, controller), (Format::Json, Some("c.toml".into()), Some("a:1".into())));
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
+    for line in [
+        "shardlift node show ../etc",
+        "shardlift node define a/b",
+        "shardlift node token a --valid soon",
+        "shardlift plan apply p.toml",
+        "shardlift plan make --source s --headroom 100",
+        "shardlift batch start 'Not A Name'",
+        "shardlift node enroll --server s:1 --out .",
+        "shardlift shard prepare b --dir d --client-certificate c.pem",
+        "shardlift init --cluster c --zone 'not a zone' --dir d",
+        "shardlift status -o xml",
+    ] {
+        let refused = Cli::try_parse_from(words(line)).map(|_| ()).unwrap_err();
+        assert_eq!(refused.exit_code(), 2, "{line}");
+    }
+}

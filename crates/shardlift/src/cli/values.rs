@@ -1,0 +1,89 @@
+//! Values of arguments that clap does not know.
+
+use shardlift_pki::authority::CertifiedName;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A length of time: `90s`, `30m`, `12h` or `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// In whole minutes, rounded up.
+    #[must_use]
+    pub fn minutes(self) -> u32 {
+        u32::try_from(self.0.as_secs().div_ceil(60)).unwrap_or(u32::MAX)
+    }
+
+    /// In whole days, rounded up.
+    #[must_use]
+    pub fn days(self) -> u32 {
+        u32::try_from(self.0.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a length of time such as 90s, 30m, 12h or 7d");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(bad()),
+        };
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        let total = number.checked_mul(seconds).filter(|total| *total > 0).ok_or_else(bad)?;
+        Ok(Self(Duration::from_secs(total)))
+    }
+}
+
+/// What a certificate may carry for a host: a name, every name below one (`*.backup.example`), or an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(CertifiedName);
+
+impl FromStr for HostName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = |_| format!("{text:?} is not a host name, a wildcard such as *.backup.example, or an address");
+        text.parse().map(Self).map_err(bad)
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        let of = |text: &str| text.parse::<Span>().map(|span| span.0.as_secs());
+        assert_eq!([of("90s"), of("30m"), of("12h"), of("7d")], [Ok(90), Ok(1800), Ok(43_200), Ok(604_800)]);
+        for bad in ["", "5", "h", "0m", "-1h", "1.5h", "1h30m", "99999999999999999999d", "99999999999999999d", "1ü"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+        assert_eq!("90s".parse::<Span>().unwrap().minutes(), 2);
+        assert_eq!("25h".parse::<Span>().unwrap().days(), 2);
+    }
+
+    #[test]
+    fn host_names_are_checked_before_anything_is_asked() {
+        for good in ["backup.example", "*.backup.example", "127.0.0.1", "::1"] {
+            assert_eq!(good.parse::<HostName>().unwrap().to_string(), good);
+        }
+        for bad in ["", "*", "a b", "*.example", "http://x"] {
+            assert!(bad.parse::<HostName>().is_err(), "{bad}");
+        }
+    }
+}

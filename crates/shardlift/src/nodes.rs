@@ -1,0 +1,112 @@
+//! Nodes: who they are, where they are, and what an operator does to one of them.
+
+use crate::cli::{AbortNode, DefineNode, FleetFilter, Global, NodeToken, RetryNode};
+use crate::connection::Connection;
+use crate::exit::{Exit, Failure};
+use crate::output::{explain_text, fields, fleet_table, node_text, print, rfc3339, talk};
+use serde::Serialize;
+use shardlift_api::v1;
+use shardlift_model::{NodeId, UnixMillis};
+
+/// Pages that are read for one list; a server that never ends its list is wrong.
+const PAGES_MAX: usize = 10_000;
+
+#[derive(Debug, Serialize)]
+struct Fleet {
+    nodes: Vec<v1::FleetNode>,
+}
+
+pub(crate) async fn list(global: &Global, filter: FleetFilter) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let mut request = v1::ListFleetRequest {
+        customer: filter.customer.map(|customer| customer.to_string()).unwrap_or_default(),
+        shard: filter.shard.map(|shard| shard.to_string()).unwrap_or_default(),
+        phase: filter.phase.unwrap_or_default(),
+        ..Default::default()
+    };
+    let mut fleet = Fleet { nodes: Vec::new() };
+    for _ in 0..PAGES_MAX {
+        let page = connection.answer(connection.client.clone().list_fleet(request.clone())).await?;
+        fleet.nodes.extend(page.nodes);
+        if page.next.is_empty() {
+            return print(global.output, &fleet, |fleet| fleet_table(&fleet.nodes));
+        }
+        request.after = page.next;
+    }
+    Err(Failure::new(Exit::Failed, "the list of nodes does not end"))
+}
+
+pub(crate) async fn show(global: &Global, node: &NodeId) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::ShowNodeRequest { node: node.to_string() };
+    let shown = connection.answer(connection.client.clone().show_node(request)).await?;
+    print(global.output, &shown, node_text)
+}
+
+pub(crate) async fn explain(global: &Global, node: &NodeId) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::ExplainNodeRequest { node: node.to_string() };
+    let explained = connection.answer(connection.client.clone().explain_node(request)).await?;
+    print(global.output, &explained, explain_text)
+}
+
+pub(crate) async fn define(global: &Global, arguments: DefineNode) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::DefineNodeRequest {
+        node: arguments.node.to_string(),
+        customer: arguments.customer.map(|customer| customer.to_string()).unwrap_or_default(),
+        server_name: arguments.server_name.map(|name| name.to_string()).unwrap_or_default(),
+    };
+    let defined = connection.answer(connection.client.clone().define_node(request)).await?;
+    print(global.output, &defined, node_text)
+}
+
+pub(crate) async fn abort(global: &Global, arguments: AbortNode) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::AbortNodeRequest { node: arguments.node.to_string(), reason: arguments.reason };
+    let aborted = connection.answer(connection.client.clone().abort_node(request)).await?;
+    print(global.output, &aborted, node_text)
+}
+
+pub(crate) async fn retry(global: &Global, arguments: RetryNode) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::RetryNodeRequest { node: arguments.node.to_string(), accept_damaged: arguments.accept_damaged };
+    let retried = connection.answer(connection.client.clone().retry_node(request)).await?;
+    print(global.output, &retried, node_text)
+}
+
+#[derive(Serialize)]
+struct Token {
+    node: String,
+    token: String,
+    expires_at: String,
+    expires_at_unix_ms: u64,
+    server: String,
+    ca_fingerprint: String,
+}
+
+pub(crate) async fn token(global: &Global, arguments: NodeToken) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let valid_minutes = arguments.valid.map_or(0, crate::cli::Span::minutes);
+    let request = v1::CreateEnrolmentTokenRequest { node: arguments.node.to_string(), valid_minutes };
+    let made = connection.answer(connection.client.clone().create_enrolment_token(request)).await?;
+    let token = Token {
+        node: arguments.node.to_string(),
+        token: made.token,
+        expires_at: rfc3339(UnixMillis(made.expires_at_unix_ms)),
+        expires_at_unix_ms: made.expires_at_unix_ms,
+        server: connection.context.enrolment.clone(),
+        ca_fingerprint: made.ca_fingerprint,
+    };
+    print(global.output, &token, |token| {
+        talk("shown once; on the client's machine, with the token in a file:");
+        talk(&format!("  shardlift node enroll --server {} --token-file FILE --out DIR", token.server));
+        fields(&[
+            ("node", token.node.clone()),
+            ("token", token.token.clone()),
+            ("expires", token.expires_at.clone()),
+            ("server", token.server.clone()),
+            ("CA fingerprint", token.ca_fingerprint.clone()),
+        ])
+    })
+}

@@ -1,0 +1,90 @@
+//! Nodes, for people.
+
+use super::tables::{phase, progress};
+use super::{bytes, clean, fields, instant, or_dash, span, table};
+use shardlift_api::v1;
+
+pub(crate) fn fleet_table(nodes: &[v1::FleetNode]) -> String {
+    let row = |node: &v1::FleetNode| {
+        vec![
+            node.node.clone(),
+            or_dash(&node.customer),
+            node.shard.clone(),
+            if node.held_because.is_empty() { node.phase.clone() } else { format!("{}, held", node.phase) },
+            or_dash(&node.batch),
+            or_dash(&node.target),
+            bytes(node.bytes),
+            node.snapshots.to_string(),
+            instant(node.last_snapshot_unix_ms),
+            node.certificate.clone(),
+        ]
+    };
+    let headers =
+        ["NODE", "CUSTOMER", "SHARD", "PHASE", "BATCH", "TARGET", "SIZE", "SNAPSHOTS", "LAST SNAPSHOT", "CERTIFICATE"];
+    table(&headers, nodes.iter().map(row))
+}
+
+pub(crate) fn node_text(node: &v1::FleetNode) -> String {
+    let progress_of = node.progress.as_ref().filter(|progress| progress.bytes_total > 0);
+    let verified = node.verified.as_ref().map_or_else(String::new, |digest| {
+        format!("equal at change {}: {} objects, {}", digest.seq, digest.objects, bytes(digest.bytes))
+    });
+    let lag =
+        progress_of.filter(|progress| progress.lag > 0).map_or_else(String::new, |p| format!("{} changes", p.lag));
+    fields(&[
+        ("node", node.node.clone()),
+        ("customer", node.customer.clone()),
+        ("server name", node.server_name.clone()),
+        ("shard", node.shard.clone()),
+        ("generation", node.generation.to_string()),
+        ("phase", node.phase.clone()),
+        ("batch", node.batch.clone()),
+        ("target", node.target.clone()),
+        ("progress", progress_of.map_or_else(String::new, |p| progress(Some(p)))),
+        ("lag", lag),
+        ("verified", verified),
+        ("waits for", node.waiting_for.clone()),
+        ("held because", node.held_because.clone()),
+        ("objects", node.objects.to_string()),
+        ("size", bytes(node.bytes)),
+        ("snapshots", node.snapshots.to_string()),
+        ("last snapshot", instant(node.last_snapshot_unix_ms)),
+        ("certificate", node.certificate.clone()),
+    ])
+}
+
+pub(crate) fn batch_text(batch: &v1::BatchView) -> String {
+    let time = |unix_ms| if unix_ms == 0 { String::new() } else { instant(unix_ms) };
+    let eta = batch.progress.as_ref().map_or(0, |progress| progress.eta_ms);
+    let mut text = fields(&[
+        ("batch", batch.batch.clone()),
+        ("phase", phase(batch)),
+        ("plan", batch.plan_revision.to_string()),
+        ("started", time(batch.started_at_unix_ms)),
+        ("committed", time(batch.committed_at_unix_ms)),
+        ("routes", if batch.route_version == 0 { String::new() } else { batch.route_version.to_string() }),
+        ("progress", progress(batch.progress.as_ref())),
+        ("time left", if eta == 0 { String::new() } else { span(eta) }),
+        ("waits for", batch.waiting_for.join("\n")),
+    ]);
+    if !batch.nodes.is_empty() {
+        text.push_str(&format!("\n{}\n", fleet_table(&batch.nodes)));
+    }
+    text
+}
+
+pub(crate) fn explain_text(explanation: &v1::ExplainNodeResponse) -> String {
+    let mut text = format!("{}: {}\n", clean(&explanation.node), clean(&explanation.r#where));
+    text.push_str(&format!("why: {}\n", clean(&explanation.why)));
+    for (title, lines) in [
+        ("waits for", &explanation.waits_for),
+        ("what unblocks it", &explanation.unblock),
+        ("history", &explanation.history),
+    ] {
+        if !lines.is_empty() {
+            text.push_str(&format!("{title}:\n"));
+            text.extend(lines.iter().map(|line| format!("  {}\n", clean(line))));
+        }
+    }
+    text
+}

@@ -1,0 +1,210 @@
+//! Tables and JSON, as they are documented.
+
+use super::*;
+use expect_test::expect;
+use shardlift_api::v1;
+
+fn node() -> v1::FleetNode {
+    v1::FleetNode {
+        node: "acme/web-1".into(),
+        customer: "acme".into(),
+        server_name: "web-1.backup.example".into(),
+        shard: "source".into(),
+        generation: 1,
+        phase: "seeding".into(),
+        batch: "canary".into(),
+        target: "shard-b".into(),
+        objects: 12,
+        bytes: 3 << 30,
+        snapshots: 4,
+        last_snapshot_unix_ms: 1_700_000_000_000,
+        certificate: "in_use".into(),
+        progress: Some(v1::Progress {
+            bytes_done: 1 << 30,
+            bytes_total: 3 << 30,
+            bytes_per_second: 100 << 20,
+            lag: 2,
+            eta_ms: 20_480,
+            ..Default::default()
+        }),
+        waiting_for: "the copy".into(),
+        verified: Some(v1::NodeDigest { seq: 7, root: vec![0xab; 2], objects: 12, bytes: 3 << 30, damaged: 0 }),
+        ..Default::default()
+    }
+}
+
+fn batch() -> v1::BatchView {
+    v1::BatchView {
+        batch: "canary".into(),
+        phase: "preparing".into(),
+        paused: true,
+        plan_revision: 1,
+        started_at_unix_ms: 1_700_000_000_000,
+        progress: node().progress,
+        nodes: vec![node()],
+        waiting_for: vec!["an operator: shardlift batch resume canary".into()],
+        ..Default::default()
+    }
+}
+
+fn status() -> v1::StatusView {
+    let shard = |name: &str, reachable| v1::ShardView {
+        shard: name.into(),
+        control_address: "h:2".into(),
+        client_address: "h:1".into(),
+        capacity_bytes: 1 << 40,
+        free_bytes: 1 << 39,
+        nodes: 3,
+        reachable,
+        problem: if reachable { String::new() } else { "refused\u{1b}[31m".into() },
+        ..Default::default()
+    };
+    let router = v1::RouterView { router: "router-1".into(), version: 4, reachable: true, ..Default::default() };
+    v1::StatusView {
+        revision: 9,
+        cluster: "c1".into(),
+        term: 2,
+        shards: vec![shard("source", true), shard("shard-b", false)],
+        routers: vec![router],
+        batches: vec![batch()],
+        plan_revision: 1,
+        route_version: 4,
+        nodes: 6,
+        alerts: vec!["shard shard-b does not answer".into()],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn the_status_is_one_screen() {
+    expect![[r#"
+        cluster c1: 6 nodes, plan 1, routes 4, term 2, revision 9
+
+        SHARD    STATE                        NODES  CAPACITY  FREE       CLIENTS  CONTROL
+        source   ok                           3      1.0 TiB   512.0 GiB  h:1      h:2
+        shard-b  not reachable: refused�[31m  3      1.0 TiB   512.0 GiB  h:1      h:2
+
+        ROUTER    STATE  ROUTES  CLIENTS  CONTROL
+        router-1  ok     4       -
+
+        BATCH   PHASE              NODES  PROGRESS                               STARTED               COMMITTED  WAITS FOR
+        canary  preparing, paused  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          an operator: shardlift batch resume canary
+
+        ALERT shard shard-b does not answer
+    "#]].assert_eq(&status_text(&status()));
+}
+
+#[test]
+fn a_node_is_told_field_by_field() {
+    expect![[r#"
+        node:          acme/web-1
+        customer:      acme
+        server name:   web-1.backup.example
+        shard:         source
+        generation:    1
+        phase:         seeding
+        batch:         canary
+        target:        shard-b
+        progress:      33% of 3.0 GiB, 100.0 MiB/s, 21s left
+        lag:           2 changes
+        verified:      equal at change 7: 12 objects, 3.0 GiB
+        waits for:     the copy
+        objects:       12
+        size:          3.0 GiB
+        snapshots:     4
+        last snapshot: 2023-11-14T22:13:20Z
+        certificate:   in_use
+    "#]]
+    .assert_eq(&node_text(&node()));
+}
+
+#[test]
+fn a_batch_is_told_with_its_nodes() {
+    expect![[r#"
+        batch:     canary
+        phase:     preparing, paused
+        plan:      1
+        started:   2023-11-14T22:13:20Z
+        progress:  33% of 3.0 GiB, 100.0 MiB/s, 21s left
+        time left: 21s
+        waits for: an operator: shardlift batch resume canary
+
+        NODE        CUSTOMER  SHARD   PHASE    BATCH   TARGET   SIZE     SNAPSHOTS  LAST SNAPSHOT         CERTIFICATE
+        acme/web-1  acme      source  seeding  canary  shard-b  3.0 GiB  4          2023-11-14T22:13:20Z  in_use
+    "#]]
+    .assert_eq(&batch_text(&batch()));
+}
+
+#[test]
+fn a_list_without_rows_is_its_header() {
+    expect!["NODE  CUSTOMER  SHARD  PHASE  BATCH  TARGET  SIZE  SNAPSHOTS  LAST SNAPSHOT  CERTIFICATE"]
+        .assert_eq(&fleet_table(&[]));
+}
+
+#[test]
+fn json_has_the_names_of_the_protocol() {
+    expect![[r#"
+        {
+          "node": "acme/web-1",
+          "customer": "acme",
+          "server_name": "web-1.backup.example",
+          "shard": "source",
+          "generation": 1,
+          "phase": "seeding",
+          "batch": "canary",
+          "target": "shard-b",
+          "objects": 12,
+          "bytes": 3221225472,
+          "snapshots": 4,
+          "last_snapshot_unix_ms": 1700000000000,
+          "certificate": "in_use",
+          "progress": {
+            "objects_done": 0,
+            "objects_total": 0,
+            "bytes_done": 1073741824,
+            "bytes_total": 3221225472,
+            "bytes_per_second": 104857600,
+            "lag": 2,
+            "eta_ms": 20480
+          },
+          "waiting_for": "the copy",
+          "held_because": "",
+          "verified": {
+            "seq": 7,
+            "root": "abab",
+            "objects": 12,
+            "bytes": 3221225472,
+            "damaged": 0
+          }
+        }"#]]
+    .assert_eq(&pretty(&node()).unwrap());
+}
+
+#[test]
+fn an_explanation_is_a_short_text() {
+    let explanation = v1::ExplainNodeResponse {
+        node: "acme/web-1".into(),
+        r#where: "ready".into(),
+        why: "it is verified".into(),
+        waits_for: vec!["the rest of its batch".into()],
+        unblock: vec!["shardlift batch resume canary".into()],
+        history: vec!["2023-11-14T22:13:20Z planned".into()],
+    };
+    expect![[r#"
+        acme/web-1: ready
+        why: it is verified
+        waits for:
+          the rest of its batch
+        what unblocks it:
+          shardlift batch resume canary
+        history:
+          2023-11-14T22:13:20Z planned
+    "#]]
+    .assert_eq(&explain_text(&explanation));
+}
+
+#[test]
+fn lengths_of_time_have_two_units() {
+    let shown = [1, 59_001, 61_000, 3_600_000, 90_061_000].map(span);
+    assert_eq!(shown, ["1s", "1m 0s", "1m 1s", "1h 0m", "1d 1h"]);
+}
