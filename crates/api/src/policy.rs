@@ -45,7 +45,7 @@ pub const ROWS: &[Row] = rows! {
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
-        "ExplainNode", "DefineNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches", "StartBatch",
+        "ExplainNode", "DefineNode", "ChangeSettings", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches", "StartBatch",
         "PauseBatch", "ResumeBatch", "ReleaseBatch", "AbortNode", "RetryNode", "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",
     ];

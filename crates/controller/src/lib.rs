@@ -42,7 +42,6 @@ mod tests;
 mod wire;
 
 pub use config::ControllerConfig;
-pub use shardlift_api::configuration::ConfigError;
 pub use init::{InitError, InitFile, InitOptions, InitReport, init};
 pub use issuer::IssuerError;
 pub use journal::EntryError;
@@ -50,3 +49,4 @@ pub use lead::LeadError;
 pub use recovery::RecoveryError;
 pub use runtime::RuntimeError;
 pub use server::{Controller, ControllerError};
+pub use shardlift_api::configuration::ConfigError;

@@ -6,6 +6,7 @@ mod fleet;
 mod parts;
 mod plans;
 mod progress;
+mod settings;
 mod status;
 mod tokens;
 
@@ -141,6 +142,14 @@ impl v1::operator_server::Operator for OperatorService {
         let (asker, request) = (asker(&request), request.into_inner());
         let result = self.define_node_checked(&request).await;
         audit(&asker, "define node", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn change_settings(&self, request: Request<v1::ChangeSettingsRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let node = request.node.clone();
+        let result = self.change_settings_checked(request).await;
+        audit(&asker, "change settings", &node, &result);
         Ok(Response::new(result?))
     }
 

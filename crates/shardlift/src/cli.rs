@@ -6,13 +6,13 @@ mod values;
 
 pub use control::{
     AbortNode, BatchCommand, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, PlanCommand, PlanDraft,
-    RetryNode, StartBatch, StatusArguments, StatusToken, TokenCommand, WaitBatch,
+    RetryNode, SetNode, StartBatch, StatusArguments, StatusToken, TokenCommand, WaitBatch,
 };
 pub use roles::{
     ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
     RunRole, ShardCommand,
 };
-pub use values::{HostName, Span};
+pub use values::{HostName, NamedReason, Quota, Span, Switch};
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};

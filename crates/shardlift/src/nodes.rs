@@ -1,6 +1,6 @@
 //! Nodes: who they are, where they are, and what an operator does to one of them.
 
-use crate::cli::{AbortNode, DefineNode, FleetFilter, Global, NodeToken, RetryNode};
+use crate::cli::{AbortNode, DefineNode, FleetFilter, Global, NamedReason, NodeToken, RetryNode, SetNode, Switch};
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::output::{explain_text, fields, fleet_table, node_text, print, rfc3339, talk};
@@ -59,6 +59,20 @@ pub(crate) async fn define(global: &Global, arguments: DefineNode) -> Result<(),
     };
     let defined = connection.answer(connection.client.clone().define_node(request)).await?;
     print(global.output, &defined, node_text)
+}
+
+pub(crate) async fn set(global: &Global, arguments: SetNode) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let new_hold = |hold: NamedReason| v1::NewHold { id: hold.id, reason: hold.reason };
+    let request = v1::ChangeSettingsRequest {
+        node: arguments.node.to_string(),
+        quota_bytes: arguments.quota.map(|quota| quota.bytes()),
+        append_only: arguments.append_only.map(|switch| switch == Switch::On),
+        holds: arguments.hold.into_iter().map(new_hold).collect(),
+        ended_holds: arguments.end_hold,
+    };
+    let changed = connection.answer(connection.client.clone().change_settings(request)).await?;
+    print(global.output, &changed, node_text)
 }
 
 pub(crate) async fn abort(global: &Global, arguments: AbortNode) -> Result<(), Failure> {

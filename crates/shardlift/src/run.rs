@@ -98,6 +98,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Show { node } => nodes::show(global, &node).await,
         NodeCommand::Explain { node } => nodes::explain(global, &node).await,
         NodeCommand::Define(arguments) => nodes::define(global, arguments).await,
+        NodeCommand::Set(arguments) => nodes::set(global, arguments).await,
         NodeCommand::Token(arguments) => nodes::token(global, arguments).await,
         NodeCommand::Enroll(arguments) => enroll::enroll(global.output, arguments).await,
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,

@@ -20,6 +20,7 @@ const REASON_CHARS_MAX: usize = 500;
 pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1::FleetNode {
     let status = observed.at_writer(node).cloned().unwrap_or_default();
     let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over());
+    let settings = status.settings.unwrap_or_default();
     let held = migration.and_then(|migration| migration.held.as_ref());
     v1::FleetNode {
         node: node.node.to_string(),
@@ -39,6 +40,9 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         waiting_for: migration.map_or_else(String::new, |_| waiting_for(world, observed, node)),
         held_because: held.map_or_else(String::new, |held| format!("{}\n{}", held.reason, held.advice)),
         verified: migration.and_then(|migration| migration.verified.as_ref()).map(node_digest),
+        quota_bytes: settings.quota_bytes,
+        append_only: settings.append_only,
+        holds: settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an operator asks of the controller, and what a client's machine asks of it.
 
-use super::values::Span;
+use super::values::{NamedReason, Quota, Span, Switch};
 use clap::{Args, Subcommand};
 use shardlift_model::{BatchId, CustomerId, NodeId, ServerName, ShardId};
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub enum NodeCommand {
     },
     /// Say whose a node is, and what its client connects to
     Define(DefineNode),
+    /// Change a node's quota, append-only flag and holds
+    Set(SetNode),
     /// Make a one-time token with which a node's machine gets its certificate
     Token(NodeToken),
     /// On the client's machine: get the certificate that restic takes
@@ -69,6 +71,31 @@ pub struct DefineNode {
     /// What its client connects to [default: made from the node's name and the zone].
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<ServerName>,
+}
+
+/// What is not given stays as it is.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node set acme/web-1 --quota 500GiB
+  shardlift node set acme/web-1 --quota none --append-only on
+  shardlift node set acme/web-1 --hold 'case-17=claim of 2026-03' --end-hold case-9
+
+A held node is never deleted. Settings travel with the node when it moves.")]
+pub struct SetNode {
+    /// Which.
+    pub node: NodeId,
+    /// Most that it may store, such as 500GiB, or none.
+    #[arg(long, value_name = "SIZE", required_unless_present_any = ["append_only", "hold", "end_hold"])]
+    pub quota: Option<Quota>,
+    /// Whether its client may only add.
+    #[arg(long, value_name = "on|off")]
+    pub append_only: Option<Switch>,
+    /// A reason never to delete it; may be repeated.
+    #[arg(long, value_name = "ID=REASON")]
+    pub hold: Vec<NamedReason>,
+    /// A hold that is over; may be repeated.
+    #[arg(long, value_name = "ID")]
+    pub end_hold: Vec<String>,
 }
 
 /// A one-time token.

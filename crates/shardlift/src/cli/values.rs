@@ -43,6 +43,69 @@ impl FromStr for Span {
     }
 }
 
+/// A limit in bytes: `500GiB`, `20MiB`, `1048576`, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota(Option<u64>);
+
+impl Quota {
+    /// In bytes; 0 for none.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0.unwrap_or(0)
+    }
+}
+
+impl FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let bad = || format!("{text:?} is not a size such as 500GiB, 20MiB or 1048576, nor none");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
+        let scale: u64 = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(bad()),
+        };
+        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
+        bytes.filter(|bytes| *bytes > 0).map(|bytes| Self(Some(bytes))).ok_or_else(bad)
+    }
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// `ID=REASON`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedReason {
+    /// The id, which ends it later.
+    pub id: String,
+    /// The reason.
+    pub reason: String,
+}
+
+impl FromStr for NamedReason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = text.split_once('=').filter(|(id, reason)| !id.trim().is_empty() && !reason.trim().is_empty());
+        let (id, reason) = pair.ok_or_else(|| format!("{text:?} is not ID=REASON, such as case-17='claim of 2026'"))?;
+        Ok(Self { id: id.trim().to_owned(), reason: reason.trim().to_owned() })
+    }
+}
+
 /// What a certificate may carry for a host: a name, every name below one (`*.backup.example`), or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName(CertifiedName);
@@ -75,6 +138,24 @@ mod tests {
         }
         assert_eq!("90s".parse::<Span>().unwrap().minutes(), 2);
         assert_eq!("25h".parse::<Span>().unwrap().days(), 2);
+    }
+
+    #[test]
+    fn quotas_have_binary_units_or_are_none() {
+        let of = |text: &str| text.parse::<Quota>().map(Quota::bytes);
+        assert_eq!([of("none"), of("7"), of("20MiB"), of("2TiB")], [Ok(0), Ok(7), Ok(20 << 20), Ok(2 << 40)]);
+        for bad in ["", "0", "GiB", "1GB", "-1", "1.5GiB", "99999999TiB"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hold_has_an_id_and_a_reason() {
+        let hold = "case-17=claim = urgent".parse::<NamedReason>().unwrap();
+        assert_eq!((hold.id.as_str(), hold.reason.as_str()), ("case-17", "claim = urgent"));
+        for bad in ["", "x", "=y", "x=", " = "] {
+            assert!(bad.parse::<NamedReason>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -175,7 +175,10 @@ fn json_has_the_names_of_the_protocol() {
             "objects": 12,
             "bytes": 3221225472,
             "damaged": 0
-          }
+          },
+          "quota_bytes": 0,
+          "append_only": false,
+          "holds": []
         }"#]]
     .assert_eq(&pretty(&node()).unwrap());
 }
