@@ -78,7 +78,10 @@ impl Client {
     /// # Errors
     /// [`Denied`] when nothing acceptable was shown.
     pub async fn authenticate(
-        mode: ClientAuth, peer: &Peer, authorization: Option<&[u8]>, passwords: &Passwords,
+        mode: ClientAuth,
+        peer: &Peer,
+        authorization: Option<&[u8]>,
+        passwords: &Passwords,
     ) -> Result<Self, Denied> {
         let mut proofs = Vec::new();
         if mode != ClientAuth::Password {
@@ -179,7 +182,12 @@ mod tests {
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)).into_bytes()
     }
 
-    async fn owned(mode: ClientAuth, holder: Option<Holder>, pair: Option<&str>, ended: bool) -> Result<Vec<String>, Denied> {
+    async fn owned(
+        mode: ClientAuth,
+        holder: Option<Holder>,
+        pair: Option<&str>,
+        ended: bool,
+    ) -> Result<Vec<String>, Denied> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".htpasswd");
         std::fs::write(&path, format!("acme:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();

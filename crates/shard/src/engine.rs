@@ -24,6 +24,7 @@ mod reconcile;
 mod record;
 mod replica;
 mod reread;
+mod rot;
 mod side;
 mod space;
 mod tables;
@@ -42,6 +43,7 @@ pub use record::{
 };
 pub use replica::ReplicaUpload;
 pub use reread::Reread;
+pub use rot::Rot;
 pub use space::DISK_RESERVE_BYTES;
 pub use tables::{Change, Op};
 pub use upload::{Put, Upload};

@@ -26,13 +26,13 @@ use crate::engine::{Engine, now};
 use crate::metrics::Metrics;
 use crate::session::{Deed, Sessions};
 use answer::{Answer, Reply};
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use path::Target;
 use routes::{Action, PathKind};
 use shardlift_model::NodeId;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What every request needs.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Rest {
     pub(crate) connections: Arc<Connections>,
     /// Whether an owner may create a repository that is not here yet.
     pub(crate) create_nodes: bool,
+    /// How long a client may be silent in the middle of a body.
+    pub(crate) body_idle_max: Duration,
 }
 
 /// A request that may go to the engine.
@@ -60,7 +62,9 @@ impl Rest {
     /// Answers one request. Never fails: what goes wrong becomes a status.
     pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Answer {
         let started = Instant::now();
-        let (word, answer) = match self.admit(connection, &request).await {
+        let version = request.version();
+        connection.used();
+        let (word, mut answer) = match self.admit(connection, &request).await {
             Ok(admitted) => {
                 let word = admitted.action.word();
                 let node = admitted.node.clone();
@@ -74,6 +78,10 @@ impl Rest {
         };
         if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
             connection.close_soon();
+            // HTTP/2 has GOAWAY for this.
+            if version < Version::HTTP_2 {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         self.metrics.request(word, answer.status().as_u16(), started.elapsed());
         answer
@@ -144,7 +152,12 @@ impl Rest {
         done.unwrap_or_else(|reply| reply.into_answer(&method))
     }
 
-    async fn create(&self, node: &NodeId, request: &Request<Incoming>, _permit: Option<Permit>) -> Result<Answer, Reply> {
+    async fn create(
+        &self,
+        node: &NodeId,
+        request: &Request<Incoming>,
+        _permit: Option<Permit>,
+    ) -> Result<Answer, Reply> {
         if request.uri().query() != Some("create=true") {
             return Err(Reply::Invalid("create=true is expected"));
         }

@@ -8,7 +8,8 @@ mod clients;
 mod config;
 mod metrics_http;
 
-pub use config::{ConfigError, ShardConfig};
+pub use config::{ClientTimes, ShardConfig};
+pub use shardlift_api::configuration::ConfigError;
 
 use crate::auth::htpasswd::{HtpasswdError, Passwords};
 use crate::control::{self, About};
@@ -22,8 +23,8 @@ use shardlift_api::fault::Fault;
 use shardlift_api::policy::GuardLayer;
 use shardlift_model::Role;
 use shardlift_pki::tls::{
-    ALPN_HTTP1, ALPN_HTTP2, ClientAuth as TlsClientAuth, CredentialError, Credentials, Incoming, ServerChain, ServerTls,
-    TlsError, client_facing_config, mutual_server_config,
+    ALPN_HTTP1, ALPN_HTTP2, ClientAuth as TlsClientAuth, CredentialError, Credentials, Incoming, ServerChain,
+    ServerTls, TlsError, client_facing_config, mutual_server_config,
 };
 use std::future::Future;
 use std::net::SocketAddr;
@@ -171,7 +172,9 @@ impl Shard {
     /// # Errors
     /// [`ServerError`] when a listener cannot be opened or fails, or when the store stops.
     pub async fn run(
-        self, shutdown: impl Future<Output = ()> + Send, announce: impl Fn(&str, SocketAddr),
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        announce: impl Fn(&str, SocketAddr),
     ) -> Result<(), ServerError> {
         let listeners = self.listen().await?;
         let about = self.announce(&listeners, announce)?;
@@ -251,6 +254,7 @@ impl Shard {
             metrics: self.metrics.clone(),
             connections: self.connections.clone(),
             create_nodes: self.config.create_nodes,
+            body_idle_max: self.config.client_times.body_idle,
         };
         Ok(Clients {
             rest: Arc::new(rest),
@@ -259,11 +263,15 @@ impl Shard {
             http: client_facing_config(&credentials, required, client_chain, &[ALPN_HTTP2, ALPN_HTTP1])?,
             mutual: self.mutual()?,
             connections_max: self.config.client_connections_max,
+            times: self.config.client_times,
         })
     }
 
     async fn serve_control(
-        &self, listener: TcpListener, about: About, stop: &CancellationToken,
+        &self,
+        listener: TcpListener,
+        about: About,
+        stop: &CancellationToken,
     ) -> Result<(), ServerError> {
         let address = self.config.control_listen;
         let incoming =

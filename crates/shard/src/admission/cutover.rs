@@ -20,11 +20,13 @@ const BREAK_OFF: Duration = Duration::from_secs(5);
 
 impl Admission {
     /// Stops admitting mutations, waits for those in flight, breaks them off after `drain_max`, then reads the final state.
-    /// Holds for `lease` from now unless renewed. Repeated while it holds, it prolongs the lease and answers again.
+    /// Holds for `lease` from now unless renewed. Repeated while it holds, it prolongs the lease and answers again. A sealed node
+    /// is fenced for good: it answers with what it was sealed at, so that a controller that lost the answer to a seal can go on.
     ///
     /// # Errors
-    /// [`EngineError::StaleToken`]; [`EngineError::Refused`] unless the node is serving; [`EngineError::DrainTimedOut`] and
-    /// [`EngineError::FenceLost`], after both of which the node goes on as before.
+    /// [`EngineError::StaleToken`]; [`EngineError::Refused`] unless the node is serving or sealed; [`EngineError::DrainTimedOut`] and
+    /// [`EngineError::FenceLost`], after both of which the node goes on as before; a fence whose first call had succeeded stays
+    /// when its repetition fails.
     pub async fn fence(
         &self,
         node: &NodeId,
@@ -36,6 +38,11 @@ impl Admission {
         // INV-03: durable before anything is done.
         self.engine.accept_token(node, token).await?;
         let cell = self.cell(node)?;
+        cell.gate.seal_decided(Instant::now() + BREAK_OFF).await;
+        if let Mode::Sealed { last } = cell.record().mode {
+            let (digest, _) = self.engine.digest(node).await?;
+            return Ok(FenceOutcome { last, digest, cancelled: 0 });
+        }
         let fenced_before = cell.gate.is_fenced();
         let number = cell.gate.fence(token, lease)?;
         if !fenced_before {
@@ -73,7 +80,7 @@ impl Admission {
         Ok(FenceOutcome { last, digest, cancelled })
     }
 
-    /// Prolongs a live fence: from now, for `lease`.
+    /// Prolongs a live fence: from now, for `lease`. A seal needs no lease, so a renewal that comes after it changes nothing.
     ///
     /// # Errors
     /// [`EngineError::FenceLost`] when the lease has run out: what was fenced may have changed since.

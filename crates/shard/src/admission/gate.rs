@@ -234,8 +234,12 @@ impl Gate {
         Ok(number)
     }
 
-    /// Prolongs the lease of a live fence.
+    /// Prolongs the lease of a live fence. A renewal that crosses the seal on its way has nothing left to prolong and nothing
+    /// to complain about: what was fenced is as it was.
     pub(crate) fn renew(&self, token: Token, lease: Duration) -> Result<(), EngineError> {
+        if matches!(lock(&self.state).phase, Phase::Sealing | Phase::Sealed) {
+            return Ok(());
+        }
         self.with_live(|fence| (fence.token, fence.deadline) = (token, Instant::now() + lease))?;
         self.signal();
         Ok(())
@@ -280,6 +284,15 @@ impl Gate {
         Ok(())
     }
 
+    /// Waits while a seal is on its way to disk, until it is there or was refused, or until `deadline`.
+    pub(crate) async fn seal_decided(&self, deadline: Instant) {
+        let mut changed = self.changed.subscribe();
+        let decided = changed.wait_for(|_| !matches!(lock(&self.state).phase, Phase::Sealing));
+        if tokio::time::timeout_at(deadline, decided).await.is_err() {
+            tracing::warn!("a seal takes long to reach the disk");
+        }
+    }
+
     /// Opens a fenced gate. True if it was fenced.
     pub(crate) fn unfence(&self) -> bool {
         self.open_if(|fence| fence.is_some())
@@ -290,9 +303,10 @@ impl Gate {
         self.open_if(|fence| fence.is_some_and(|fence| fence.number == number && Instant::now() >= fence.deadline))
     }
 
-    /// Opens the gate if this fence still closes it.
+    /// Opens the gate if this fence still closes it and has told nobody a final state. One that has is somebody's ground to
+    /// seal on: only its lease or a command ends it.
     pub(crate) fn abandon(&self, number: u64) -> bool {
-        self.open_if(|fence| fence.is_some_and(|fence| fence.number == number))
+        self.open_if(|fence| fence.is_some_and(|fence| fence.number == number && fence.last.is_none()))
     }
 
     fn open_if(&self, which: impl FnOnce(Option<&Fence>) -> bool) -> bool {

@@ -108,6 +108,7 @@ async fn a_seal_needs_a_settled_fence_an_equal_state_and_time_to_spare() {
     assert!(matches!(seal(&LAST), Err(EngineError::FenceLost(_))), "within the margin");
     cell.gate.renew(token(2), 10 * SECOND).unwrap();
     seal(&LAST).unwrap();
+    cell.gate.renew(token(2), SECOND).expect("a late renewal is no sign of a lost fence");
     // INV-01: once sealing, the end of the lease opens nothing.
     tokio::spawn(watch_lease(Arc::clone(&cell), number)).await.unwrap();
     tokio::time::sleep(60 * SECOND).await;
@@ -257,7 +258,8 @@ async fn a_seal_is_undone_by_a_recorded_decision_only() {
     let other = FinalState { seq: 9, ..fenced.last };
     assert!(matches!(engine.admission().seal(&node, token(2), other).await, Err(EngineError::DigestDiffers(_))));
     engine.admission().seal(&node, token(3), fenced.last).await.unwrap();
-    assert!(engine.admission().fence(&node, token(4), SECOND, SECOND).await.is_err());
+    assert_eq!(fence(&engine, &node, 4).await.last, fenced.last, "a sealed node says what it was sealed at");
+    assert_eq!(outcome(&engine.cell(&node).unwrap(), Access::Mutate).await, "parked", "and stays sealed");
     engine.admission().unfence(&node, token(5)).await.unwrap();
     put(&engine, &node, ObjectKind::Data, b"again").await;
     assert!(matches!(engine.admission().enter(&node, Access::Mutate).await, Entry::Admitted(_)));
@@ -292,4 +294,19 @@ async fn a_target_is_promoted_only_with_the_sealed_content_and_then_for_good() {
     let target = open(dir.path()).await;
     let snapshot = target.node(&node).unwrap();
     assert_eq!((snapshot.mode, snapshot.generation.0, snapshot.objects), (Mode::Serving, 2, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_fence_that_fails_leaves_the_fence_it_repeats() {
+    let (_dir, engine, node) = store().await;
+    let admission = engine.admission();
+    let first = fence(&engine, &node, 1).await;
+    // Something that a drain has to wait for and that does not end in time.
+    let busy = engine.cell(&node).unwrap().enter_critical();
+    let again = admission.fence(&node, token(1), 60 * SECOND, Duration::from_millis(1)).await;
+    assert!(matches!(again, Err(EngineError::DrainTimedOut(1))), "{again:?}");
+    drop(busy);
+    let cell = engine.cell(&node).unwrap();
+    assert_eq!(outcome(&cell, Access::Mutate).await, "parked", "INV-01: the first caller may be about to seal");
+    admission.seal(&node, token(2), first.last).await.unwrap();
 }

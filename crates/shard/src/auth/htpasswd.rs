@@ -276,7 +276,10 @@ mod tests {
     #[tokio::test]
     async fn bcrypt_and_sha_lines_open_their_account() {
         let y = bcrypt_line("b", "two").replace("$2b$", "$2y$");
-        let text = format!("# comment\n\n{}{y}c:{{SHA}}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\nbroken\nd:plain\n", bcrypt_line("a", "one"));
+        let text = format!(
+            "# comment\n\n{}{y}c:{{SHA}}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\nbroken\nd:plain\n",
+            bcrypt_line("a", "one")
+        );
         let (_folder, passwords) = file(&text);
         assert!(passwords.verify("a", "one").await);
         assert!(passwords.verify("a", "one").await, "remembered");

@@ -5,7 +5,7 @@ use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::{self, ObjectRow, Op};
 use super::writer::{Done, Edit, Origin, Work};
 use redb::{ReadableTable, WriteTransaction};
-use shardlift_model::{NodeId, ObjectKey, ObjectKind, Token, UnixMillis};
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, Sha256, Token, UnixMillis};
 use std::collections::BTreeMap;
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -86,6 +86,7 @@ impl<'t> Transaction<'t> {
             }
             Work::Edit(edit) => Ok(self.edit(node, edit).map(|()| Done::Nothing)),
             Work::Unlinked(files) => self.unlinked(node, &files),
+            Work::Times { last_snapshot, locks } => self.times(node, last_snapshot, &locks),
             Work::Sessions(sessions) => self.sessions(node, &sessions),
             Work::Certificates(seen) => self.certificates(node, seen),
             Work::Forget => self.forget(node),
@@ -153,7 +154,7 @@ impl<'t> Transaction<'t> {
         // INV-01: a client's mutation is taken while this shard is the writer, and never after a seal.
         // INV-04: a target is not the writer before its promotion is in this same order of transactions.
         let writable = match origin {
-            Origin::Client => matches!(mode, Mode::Serving),
+            Origin::Client | Origin::Reconcile => matches!(mode, Mode::Serving),
             Origin::Replica => matches!(mode, Mode::Incoming { .. }),
         };
         if !writable {
@@ -239,6 +240,33 @@ impl<'t> Transaction<'t> {
             newest = newest.max(Some(UnixMillis(tables::number(value.value(), 40)?)));
         }
         Ok(newest)
+    }
+
+    /// The copy's own times say when it was made, not when the client was there: whoever asks whether a session is open, or
+    /// how old the last backup is, means the client.
+    fn times(
+        &mut self,
+        node: &NodeId,
+        last_snapshot: Option<UnixMillis>,
+        locks: &[(Sha256, UnixMillis)],
+    ) -> Result<Result<Done, EngineError>, EngineError> {
+        let mode = &self.touched(node)?.mode;
+        if !matches!(mode, Mode::Incoming { .. }) {
+            return Ok(Err(EngineError::refused(format!("the node is {}, not incoming", mode.word()))));
+        }
+        for (name, at) in locks {
+            let key = ObjectKey::Named(ObjectKind::Locks, *name);
+            let row_key = tables::object_key(node, &key);
+            let row = self.objects.get(row_key.as_slice()).map_err(EngineError::index)?;
+            let Some(row) = row.map(|value| tables::object_row(key, value.value())).transpose()? else { continue };
+            let value = tables::object_value(&ObjectRow { at: *at, ..row });
+            self.objects.insert(row_key.as_slice(), value.as_slice()).map_err(EngineError::index)?;
+        }
+        let newest_lock = self.newest_lock(node)?;
+        let record = self.touched(node)?;
+        record.newest_lock = newest_lock;
+        record.last_snapshot = last_snapshot.or(record.last_snapshot);
+        Ok(Ok(Done::Nothing))
     }
 
     /// Forgets that files are to be taken off the disk, unless they were deleted once more meanwhile.

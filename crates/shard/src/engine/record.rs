@@ -176,6 +176,10 @@ pub struct SideData {
     pub sessions: Vec<SessionRecord>,
     /// Certificates seen in use.
     pub seen_certificates: Vec<SeenCertificate>,
+    /// When the newest snapshot was stored.
+    pub last_snapshot: Option<UnixMillis>,
+    /// When each lock that is there was stored.
+    pub lock_times: Vec<(Sha256, UnixMillis)>,
 }
 
 /// How far an incoming copy is.

@@ -3,9 +3,9 @@
 use super::Engine;
 use super::body::hash_of;
 use super::error::EngineError;
-use super::nodes::lock;
+use super::rot::Rot;
 use aws_lc_rs::digest::{Context, SHA256};
-use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
+use shardlift_model::{NodeId, ObjectKey, Sha256};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub struct Reread {
 
 impl Engine {
     /// Reads and hashes every file of a node; `progress` hears of the objects and bytes read so far. What does not match its
-    /// record becomes an alarm. Objects that are deleted meanwhile are left out. Stops soon after the returned future is dropped.
+    /// record is recorded or becomes an alarm, see [`Engine::record_rot`]. Objects that are deleted meanwhile are left out. Stops soon after the returned future is dropped.
     ///
     /// # Errors
     /// [`EngineError::NodeUnknown`] or a failure of the disk other than a missing file.
@@ -49,14 +49,10 @@ impl Engine {
                 let node = node.clone();
                 let found = self.blocking(move |engine| engine.hash_recorded(&node, &record)).await?;
                 if found.is_none_or(|(_, sha256)| sha256 != record.sha256) {
-                    // Deleted or healed since the page was read?
-                    let _lock = cell.lock_object(&record.key).await;
-                    if self.recorded(&cell.id, record.key).await? != Some(record) {
+                    // Deleted or healed since the page was read, it is neither counted nor a mismatch.
+                    if self.record_rot(&cell.id, record.key).await? == Rot::None {
                         continue;
                     }
-                    let alarms = if found.is_none() { &cell.missing } else { &cell.rotten };
-                    lock(alarms).insert(record.key);
-                    tracing::error!(node = %cell.id, key = %record.key, found = found.is_some(), "an object does not match its record");
                     result.mismatched.push(record.key);
                 }
                 result.objects += 1;
@@ -67,15 +63,6 @@ impl Engine {
                 Some(last) => after = Some(last.key),
                 None => return Ok(result),
             }
-        }
-    }
-
-    /// Length and hash of the file of a recorded object, `None` when it is missing.
-    fn hash_recorded(&self, node: &NodeId, record: &ObjectRecord) -> Result<Option<(u64, Sha256)>, EngineError> {
-        let path = self.layout.file(node, &record.key);
-        match hash_file(&path) {
-            Err(EngineError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            hashed => hashed.map(Some),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What belongs to a node besides its objects: settings, sessions, certificates seen in use.
+//! What belongs to a node besides its objects: settings, sessions, certificates seen in use, times that a copy cannot know.
 
 use super::error::EngineError;
 use super::nodes::lock;
 use super::reads::View;
 use super::record::{HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Mode, SeenCertificate, SessionRecord, Settings, SideData};
+use super::tables::ObjectRow;
 use super::writer::Work;
 use super::{Engine, NodeRecord};
-use shardlift_model::{NodeId, UnixMillis};
+use shardlift_model::{NodeId, ObjectKind, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +41,23 @@ impl Engine {
     pub async fn side_data(self: &Arc<Self>, node: &NodeId) -> Result<SideData, EngineError> {
         let cell = self.cell(node)?;
         let id = node.clone();
-        let sessions = self.blocking(move |engine| View::open(&*engine.db()?, &id)?.sessions()).await?;
-        let seen_certificates = lock(&cell.certificates).values().cloned().collect();
-        Ok(SideData { settings: cell.record().settings.clone(), sessions, seen_certificates })
+        let read = move |engine: &Self| {
+            let view = View::open(&*engine.db()?, &id)?;
+            Ok((view.record()?, view.sessions()?, view.kind(ObjectKind::Locks)?))
+        };
+        let (record, sessions, locks) = self.blocking(read).await?;
+        let time = |row: ObjectRow| row.record.key.expected_sha256().map(|name| (name, row.at));
+        Ok(SideData {
+            settings: record.settings,
+            sessions,
+            seen_certificates: lock(&cell.certificates).values().cloned().collect(),
+            last_snapshot: record.last_snapshot,
+            lock_times: locks.into_iter().filter_map(time).collect(),
+        })
     }
 
-    /// Takes over side data from the source of an incoming copy: settings replace, sessions and certificates add up. May repeat.
+    /// Takes over side data from the source of an incoming copy: settings and times of
+    /// snapshots and locks replace, sessions and certificates add up. May repeat.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when the node is not incoming or a limit is exceeded, or a failure.
@@ -61,6 +73,8 @@ impl Engine {
             _ => Err(EngineError::refused(format!("the node is {}, not incoming", record.mode.word()))),
         };
         self.writer.submit(node, Work::Edit(Box::new(edit))).await?;
+        let times = Work::Times { last_snapshot: side.last_snapshot, locks: side.lock_times };
+        self.writer.submit(node, times).await?;
         self.writer.submit(node, Work::Sessions(side.sessions)).await?;
         self.writer.submit(node, Work::Certificates(side.seen_certificates)).await.map(drop)
     }

@@ -12,7 +12,7 @@ use super::nodes::Nodes;
 use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::Op;
 use redb::{Database, Durability};
-use shardlift_model::{NodeId, ObjectKey, Token, UnixMillis};
+use shardlift_model::{NodeId, ObjectKey, Sha256, Token, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +34,9 @@ pub(crate) enum Origin {
     Client,
     /// The pull from the source: only while incoming.
     Replica,
+    /// What the disk holds, found by reading it: only while serving. A sealed node's state was named already, and an
+    /// incoming copy's damage is its own to fetch again.
+    Reconcile,
 }
 
 pub(crate) enum Work {
@@ -57,6 +60,11 @@ pub(crate) enum Work {
     },
     /// These files are off the disk.
     Unlinked(Vec<(ObjectKey, u64)>),
+    /// When the source of an incoming copy stored its newest snapshot and its locks.
+    Times {
+        last_snapshot: Option<UnixMillis>,
+        locks: Vec<(Sha256, UnixMillis)>,
+    },
     Sessions(Vec<SessionRecord>),
     Certificates(Vec<SeenCertificate>),
     /// Drops objects and journal of a discarded copy.

@@ -27,13 +27,14 @@ impl Replica {
             }
         }
         self.reconcile(true).await?;
-        self.merge_side_data().await?;
         let mut state = self.state().await?;
         if !state.same_content(&expected) && self.copy.applied_seq() == expected.seq {
             let differing = self.reconcile(false).await?;
             tracing::warn!(node = %self.copy.node(), differing, "the final digest differed; the lists were compared");
             state = self.state().await?;
         }
+        // Last, because it sets the times of what is here by then.
+        self.merge_side_data().await?;
         self.enter(ReplicaPhase::Complete).await?;
         self.shared.progress.moving();
         Ok(state)

@@ -70,7 +70,8 @@ impl Replica {
                 Happened::Delete(_) => self.forget(key).await?,
                 Happened::Put(record) => match self.copy.record(key).await? {
                     Some(own) if own == record => {}
-                    Some(_) => {
+                    Some(own) => {
+                        self.keep_good(&own, &record)?;
                         self.forget(key).await?;
                         wanted.push(record);
                     }

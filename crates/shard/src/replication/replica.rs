@@ -154,6 +154,9 @@ impl Replica {
     pub(super) async fn enter(&self, phase: ReplicaPhase) -> Result<(), EngineError> {
         self.copy.record_phase(phase).await?;
         self.shared.progress.phase(crate::control::message::phase(phase));
+        // A source at rest has no change to tell for a long while; how far the copy is must be visible before that.
+        let applied = self.copy.applied_seq();
+        self.shared.progress.update(|replica| replica.applied_seq = applied);
         Ok(())
     }
 }

@@ -51,7 +51,8 @@ impl Replica {
             match present.get(&record.key) {
                 Some(own) if own == record => {}
                 // The name says what the bytes are, unless the source has since recorded that they are not.
-                Some(_) => {
+                Some(own) => {
+                    self.keep_good(own, record)?;
                     self.forget(record.key).await?;
                     wanted.push(*record);
                 }
@@ -59,6 +60,16 @@ impl Replica {
             }
         }
         Ok(wanted)
+    }
+
+    /// INV-07: what has rotted at the source since it was copied is here as it should be; it is not given up for the rotten
+    /// one unless an operator has said so.
+    pub(super) fn keep_good(&self, own: &ObjectRecord, at_source: &ObjectRecord) -> Result<(), PullError> {
+        if self.accept_damaged || own.is_damaged() || !at_source.is_damaged() {
+            return Ok(());
+        }
+        let key = own.key;
+        Err(PullError::Failed(format!("damaged at the source since it was copied; the copy here is good: {key}")))
     }
 
     /// INV-12: deletes from this node's incoming copy and nowhere else.

@@ -4,11 +4,14 @@ use crate::auth::htpasswd::Credential;
 use crate::control::message;
 use crate::engine::SideData;
 use shardlift_api::fault::{Fault, FaultKind};
-use shardlift_api::v1;
-use shardlift_model::NodeId;
+use shardlift_api::{convert, v1};
+use shardlift_model::{NodeId, Sha256, UnixMillis};
 
 /// Most credentials that a node brings along.
 const CREDENTIALS_MAX: usize = 64;
+
+/// Most locks whose times travel. Clients have a few; more are left by clients that were killed.
+const LOCK_TIMES_MAX: usize = 10_000;
 
 /// Longest account or hash in bytes.
 const CREDENTIAL_TEXT_BYTES_MAX: usize = 256;
@@ -28,6 +31,8 @@ impl Side {
             credentials: self.credentials.into_iter().map(credential).collect(),
             sessions: self.data.sessions.iter().map(message::session_message).collect(),
             seen_certificates: self.data.seen_certificates.iter().map(message::certificate_message).collect(),
+            last_snapshot_unix_ms: self.data.last_snapshot.map_or(0, |at| at.0),
+            lock_times: self.data.lock_times.into_iter().take(LOCK_TIMES_MAX).map(lock_time).collect(),
         }
     }
 
@@ -42,16 +47,29 @@ impl Side {
         if !data.credentials.iter().all(fits) {
             return Err(invalid("a credential of another account, or one that cannot be meant"));
         }
+        if data.lock_times.len() > LOCK_TIMES_MAX {
+            return Err(invalid("too many locks"));
+        }
         let credential = |one: v1::Credential| Credential { account: one.user, hash: one.hash };
         Ok(Self {
             data: SideData {
                 settings: message::settings(settings)?,
                 sessions: message::sessions(data.sessions)?,
                 seen_certificates: message::certificates(data.seen_certificates)?,
+                last_snapshot: (data.last_snapshot_unix_ms > 0).then_some(UnixMillis(data.last_snapshot_unix_ms)),
+                lock_times: data.lock_times.iter().map(time_of_lock).collect::<Result<_, _>>()?,
             },
             credentials: data.credentials.into_iter().map(credential).collect(),
         })
     }
+}
+
+fn lock_time((name, at): (Sha256, UnixMillis)) -> v1::LockTime {
+    v1::LockTime { name: name.0.to_vec(), stored_at_unix_ms: at.0 }
+}
+
+fn time_of_lock(message: &v1::LockTime) -> Result<(Sha256, UnixMillis), Fault> {
+    Ok((convert::sha256(&message.name)?, UnixMillis(message.stored_at_unix_ms)))
 }
 
 #[cfg(test)]

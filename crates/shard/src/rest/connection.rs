@@ -4,6 +4,7 @@ use crate::admission::Admission;
 use shardlift_model::{NodeId, Peer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,11 +14,17 @@ pub(crate) struct Connection {
     peer: Peer,
     closing: CancellationToken,
     bound: watch::Sender<Option<Arc<Bound>>>,
+    used: CancellationToken,
 }
 
 impl Connection {
     pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, closing: CancellationToken::new(), bound: watch::Sender::new(None) }
+        Self {
+            peer,
+            closing: CancellationToken::new(),
+            bound: watch::Sender::new(None),
+            used: CancellationToken::new(),
+        }
     }
 
     /// Who is at the other end.
@@ -44,6 +51,18 @@ impl Connection {
         tokio::select! {
             () = self.closing.cancelled() => {}
             () = away => {}
+        }
+    }
+
+    /// Notes that a request has come.
+    pub(crate) fn used(&self) {
+        self.used.cancel();
+    }
+
+    /// Comes back when no request has come for so long; never once one has.
+    pub(crate) async fn unused_for(&self, time: Duration) {
+        if tokio::time::timeout(time, self.used.cancelled()).await.is_ok() {
+            std::future::pending().await
         }
     }
 

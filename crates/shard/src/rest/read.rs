@@ -17,7 +17,11 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 
 impl Rest {
     pub(super) async fn list(
-        &self, node: &NodeId, kind: ObjectKind, request: &Request<Incoming>, _permit: Permit,
+        &self,
+        node: &NodeId,
+        kind: ObjectKind,
+        request: &Request<Incoming>,
+        _permit: Permit,
     ) -> Result<Answer, Reply> {
         let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let version = Version::asked_for(accept);
@@ -42,7 +46,11 @@ impl Rest {
     }
 
     pub(super) async fn read(
-        &self, node: &NodeId, key: ObjectKey, request: &Request<Incoming>, permit: Permit,
+        &self,
+        node: &NodeId,
+        key: ObjectKey,
+        request: &Request<Incoming>,
+        permit: Permit,
     ) -> Result<Answer, Reply> {
         let object = self.open(node, key).await?;
         let asked = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());

@@ -10,9 +10,6 @@ use hyper::body::Incoming;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind};
 use std::time::Duration;
 
-/// How long a client may be silent in the middle of a body.
-const BODY_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
-
 /// Largest config, key or lock, in bytes; real ones have less than one KiB.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 
@@ -28,7 +25,11 @@ const fn bytes_max(kind: ObjectKind) -> u64 {
 
 impl Rest {
     pub(super) async fn store(
-        &self, node: &NodeId, key: ObjectKey, request: Request<Incoming>, permit: Permit,
+        &self,
+        node: &NodeId,
+        key: ObjectKey,
+        request: Request<Incoming>,
+        permit: Permit,
     ) -> Result<Answer, Reply> {
         let max = bytes_max(key.kind());
         let declared = declared_length(&request)?;
@@ -38,7 +39,7 @@ impl Rest {
         let upload = self.engine.begin_put(node, key, declared).await;
         let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
         let received = tokio::select! {
-            received = receive(node, &mut upload, request.into_body(), max) => received?,
+            received = receive(node, &mut upload, request.into_body(), max, self.body_idle_max) => received?,
             () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
         };
         upload.finish().await.map_err(|error| Reply::of_upload(node, error))?;
@@ -67,10 +68,16 @@ fn declared_length(request: &Request<Incoming>) -> Result<Option<u64>, Reply> {
 }
 
 /// Passes the body on as it comes. Returns how much there was.
-async fn receive(node: &NodeId, upload: &mut Upload, mut body: Incoming, max: u64) -> Result<u64, Reply> {
+async fn receive(
+    node: &NodeId,
+    upload: &mut Upload,
+    mut body: Incoming,
+    max: u64,
+    idle_max: Duration,
+) -> Result<u64, Reply> {
     let mut received = 0_u64;
     loop {
-        let frame = tokio::time::timeout(BODY_IDLE_MAX, body.frame()).await.map_err(|_elapsed| Reply::Timeout)?;
+        let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_elapsed| Reply::Timeout)?;
         let Some(frame) = frame else { return Ok(received) };
         let frame = frame.map_err(|error| {
             tracing::debug!(%node, %error, "a client ended in the middle of a body");

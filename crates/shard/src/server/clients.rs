@@ -1,5 +1,6 @@
 //! The client listener: TLS, then HTTP/1.1, HTTP/2 or the probe, by what the client's hello asks for.
 
+use super::config::ClientTimes;
 use crate::engine::Engine;
 use crate::probe;
 use crate::rest::{Connection, Rest};
@@ -7,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use shardlift_api::PROBE_ALPN;
 use shardlift_model::{Peer, ShardId};
-use shardlift_pki::tls::{HANDSHAKE_TIMEOUT, ServerTls, peer_of};
+use shardlift_pki::tls::{ALPN_HTTP2, ServerTls, peer_of};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,6 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// How long a client may take to send a request's head.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Requests in progress on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 250;
@@ -44,6 +42,7 @@ pub(crate) struct Clients {
     /// For the probe: members of the cluster only.
     pub(crate) mutual: ServerTls,
     pub(crate) connections_max: usize,
+    pub(crate) times: ClientTimes,
 }
 
 impl Clients {
@@ -75,9 +74,13 @@ impl Clients {
     }
 
     async fn serve_one(
-        self: Arc<Self>, stream: TcpStream, address: SocketAddr, _slot: OwnedSemaphorePermit, stop: CancellationToken,
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        _slot: OwnedSemaphorePermit,
+        stop: CancellationToken,
     ) {
-        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream, address)).await;
+        let shaken = tokio::time::timeout(self.times.handshake, self.shake_hands(stream, address)).await;
         let (stream, peer, probes) = match shaken {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
@@ -103,7 +106,9 @@ impl Clients {
     }
 
     async fn shake_hands(
-        &self, stream: TcpStream, address: SocketAddr,
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
     ) -> std::io::Result<(TlsStream<TcpStream>, Peer, bool)> {
         stream.set_nodelay(true)?;
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
@@ -131,8 +136,31 @@ impl Clients {
             let (rest, connection) = (self.rest.clone(), connection.clone());
             async move { Ok::<_, Infallible>(rest.handle(&connection, request).await) }
         });
+        let builder = self.protocol(stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2));
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        let admission = self.engine.admission();
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = async { tokio::select! { () = connection.closing(&admission) => {}, () = stop.cancelled() => {} } } => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+            () = connection.unused_for(self.times.head) => {
+                tracing::debug!(address = ?connection.peer().address, "a client connected and asked for nothing");
+                self.rest.metrics.refuse("silent");
+                return;
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(address = ?connection.peer().address, %error, "a client connection ended early");
+        }
+    }
+
+    /// The protocol that the handshake agreed on and no other: nothing is guessed from the bytes, which may never come.
+    fn protocol(&self, http2: bool) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(1 << 20);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.times.head).max_buf_size(1 << 20);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -143,18 +171,6 @@ impl Clients {
             .max_frame_size(256 * 1024)
             .keep_alive_interval(Duration::from_secs(60))
             .keep_alive_timeout(Duration::from_secs(20));
-        let serving = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(serving);
-        let admission = self.engine.admission();
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = async { tokio::select! { () = connection.closing(&admission) => {}, () = stop.cancelled() => {} } } => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(address = ?connection.peer().address, %error, "a client connection ended early");
-        }
+        if http2 { builder.http2_only() } else { builder.http1_only() }
     }
 }

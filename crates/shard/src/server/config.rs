@@ -3,10 +3,12 @@
 use crate::auth::ClientAuth;
 use crate::engine::EngineConfig;
 use serde::Deserialize;
+use shardlift_api::configuration::{self, ConfigError, RawConfig, metrics_address};
 use shardlift_model::{ByteCount, ClusterId, ShardId};
-use shardlift_pki::tls::CredentialPaths;
+use shardlift_pki::tls::{CredentialPaths, HANDSHAKE_TIMEOUT};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file as written.
 #[derive(Debug, Deserialize)]
@@ -32,6 +34,9 @@ struct Raw {
     default_quota_bytes: Option<u64>,
     #[serde(default = "connections_max")]
     client_connections_max: usize,
+    client_handshake_ms_max: Option<u64>,
+    client_head_ms_max: Option<u64>,
+    client_body_idle_ms_max: Option<u64>,
     tls: RawTls,
 }
 
@@ -49,6 +54,23 @@ struct RawTls {
 
 const fn connections_max() -> usize {
     10_000
+}
+
+/// How long a client may be silent. Whoever takes longer loses the connection and gives its place to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimes {
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the handshake to the first request, and for the head of each request.
+    pub head: Duration,
+    /// Between two pieces of an upload.
+    pub body_idle: Duration,
+}
+
+impl Default for ClientTimes {
+    fn default() -> Self {
+        Self { handshake: HANDSHAKE_TIMEOUT, head: Duration::from_secs(60), body_idle: Duration::from_secs(300) }
+    }
 }
 
 /// A checked configuration.
@@ -78,35 +100,12 @@ pub struct ShardConfig {
     pub create_nodes: bool,
     /// Client connections at the same time.
     pub client_connections_max: usize,
+    /// How long a client may be silent.
+    pub client_times: ClientTimes,
     /// Own certificate and whom it trusts.
     pub credentials: CredentialPaths,
     /// Another certificate and key to show to clients, such as the one they know from before the cluster.
     pub client_chain: Option<(PathBuf, PathBuf)>,
-}
-
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not what is expected; the text names line and column.
-    #[error("{path}: {source}")]
-    Syntax {
-        /// Which file.
-        path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-    /// A value makes no sense, alone or with another one.
-    #[error("{0}")]
-    Value(&'static str),
 }
 
 impl ShardConfig {
@@ -115,39 +114,40 @@ impl ShardConfig {
     /// # Errors
     /// [`ConfigError`] names the place and what is expected.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).map_err(|error| match error {
-            ConfigError::Syntax { source, .. } => ConfigError::Syntax { path: path.to_owned(), source },
-            other => other,
-        })
+        configuration::load::<Raw>(path)
     }
 
-    /// Checks a text. Relative paths in it start at `folder`.
+    /// Checks a text as if it stood in the file `path`.
     ///
     /// # Errors
     /// [`ConfigError`] names the place and what is expected.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let syntax = |source| ConfigError::Syntax { path: PathBuf::from("configuration"), source: Box::new(source) };
-        let raw: Raw = toml::from_str(text).map_err(syntax)?;
-        raw.check(folder)
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        configuration::parse::<Raw>(text, path)
     }
 }
 
-impl Raw {
+impl RawConfig for Raw {
+    type Checked = ShardConfig;
+
     fn check(self, folder: &Path) -> Result<ShardConfig, ConfigError> {
         let at = |path: PathBuf| folder.join(path);
-        if self.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-            return Err(ConfigError::Value("metrics_listen: only a loopback address, metrics are not protected"));
-        }
         if self.client_connections_max == 0 {
-            return Err(ConfigError::Value("client_connections_max: at least 1"));
+            return Err(ConfigError::field("client_connections_max", "at least 1"));
         }
+        let usual = ClientTimes::default();
+        let time = |value: Option<u64>, usual| match value {
+            Some(0) => Err(ConfigError::field("client_..._ms_max", "at least 1")),
+            value => Ok(value.map_or(usual, Duration::from_millis)),
+        };
+        let client_times = ClientTimes {
+            handshake: time(self.client_handshake_ms_max, usual.handshake)?,
+            head: time(self.client_head_ms_max, usual.head)?,
+            body_idle: time(self.client_body_idle_ms_max, usual.body_idle)?,
+        };
         let client_chain = match (self.tls.client_certificate, self.tls.client_key) {
             (Some(certificate), Some(key)) => Some((at(certificate), at(key))),
             (None, None) => None,
-            _ => return Err(ConfigError::Value("tls: client_certificate and client_key go together")),
+            _ => return Err(ConfigError::field("tls", "client_certificate and client_key go together")),
         };
         let data = at(self.data);
         let htpasswd = self.htpasswd.map_or_else(|| data.join(".htpasswd"), at);
@@ -164,11 +164,12 @@ impl Raw {
             client_address: self.client_address,
             control_listen: self.control_listen,
             peer_address: self.peer_address,
-            metrics_listen: self.metrics_listen,
+            metrics_listen: metrics_address(self.metrics_listen)?,
             client_auth: self.client_auth,
             htpasswd,
             create_nodes: self.create_nodes,
             client_connections_max: self.client_connections_max,
+            client_times,
             credentials: CredentialPaths {
                 certificate: at(self.tls.certificate),
                 key: at(self.tls.key),
@@ -197,7 +198,7 @@ ca = "ca.pem"
 "#;
 
     fn parse(text: &str) -> Result<ShardConfig, String> {
-        ShardConfig::parse(text, Path::new("/etc/shardlift")).map_err(|error| error.to_string())
+        ShardConfig::parse(text, Path::new("/etc/shardlift/shard.toml")).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -219,6 +220,7 @@ ca = "ca.pem"
             ("client_listen = \"127.0.0.1:8000\"", "client_listen = \"localhost\"", "client_listen"),
             ("data =", "metrics_listen = \"0.0.0.0:9\"\ndata =", "loopback"),
             ("data =", "client_connections_max = 0\ndata =", "at least 1"),
+            ("data =", "client_head_ms_max = 0\ndata =", "at least 1"),
             ("ca =", "client_key = \"x\"\nca =", "go together"),
             ("ca =", "cas =", "cas"),
         ] {

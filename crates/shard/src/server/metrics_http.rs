@@ -21,7 +21,10 @@ struct Shared {
 /// # Errors
 /// When the listener fails.
 pub(crate) async fn serve(
-    listener: TcpListener, engine: Arc<Engine>, metrics: Arc<Metrics>, stop: CancellationToken,
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
 ) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics_text))

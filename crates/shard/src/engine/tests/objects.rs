@@ -1,7 +1,8 @@
 //! Storing, reading, listing and deleting in one process.
 
 use super::*;
-use crate::engine::{Change, Deleted, EngineError, Mode, Op};
+use crate::engine::{Change, Deleted, EngineError, Mode, Op, Rot};
+use shardlift_model::Token;
 use shardlift_model::digest::Digest;
 use std::collections::BTreeMap;
 use tokio::io::AsyncReadExt as _;
@@ -116,7 +117,8 @@ async fn rereading_finds_what_rotted_on_disk() {
     std::fs::remove_file(engine.layout.file(&node, &gone)).unwrap();
     let reread = engine.reread(&node, |_, _| {}).await.unwrap();
     assert_eq!((reread.objects, reread.bytes, reread.mismatched), (3, 9, vec![rotten, gone]));
-    assert_eq!(engine.usage().alarms, 2);
+    assert_eq!(engine.usage().alarms, 1, "what is gone");
+    assert_eq!(engine.node(&node).unwrap().damaged, 1, "what has rotted is on record");
 }
 
 /// The digest as the page of the protocol describes it, computed without the code under test.
@@ -212,4 +214,32 @@ async fn creating_a_node_again_changes_nothing() {
     assert_eq!((snapshot.mode, snapshot.seq), (Mode::Serving, 0));
     assert_eq!(engine.nodes_after(None, 10).len(), 1);
     assert!(engine.nodes_after(Some(&node), 10).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rot_is_recorded_as_what_is_there_and_healed_by_the_right_bytes() {
+    let (dir, engine, node) = store().await;
+    let rotten = put(&engine, &node, ObjectKind::Data, b"rots").await;
+    let config = put(&engine, &node, ObjectKind::Config, b"config").await;
+    assert_eq!(engine.record_rot(&node, rotten).await.unwrap(), Rot::None, "a good object stays as it is");
+    std::fs::write(engine.layout.file(&node, &rotten), b"r0tten").unwrap();
+    std::fs::write(engine.layout.file(&node, &config), b"C0nfig").unwrap();
+    assert_eq!(engine.record_rot(&node, config).await.unwrap(), Rot::Alarm, "nothing else says what it was");
+    assert_eq!(engine.record_rot(&node, rotten).await.unwrap(), Rot::Recorded(3));
+    assert_eq!(engine.record_rot(&node, rotten).await.unwrap(), Rot::None, "once");
+    let recorded = engine.object(&node, rotten).await.unwrap().unwrap();
+    assert_eq!((recorded.size, recorded.sha256, recorded.is_damaged()), (6, hash(b"r0tten"), true));
+    assert_eq!((engine.node(&node).unwrap().damaged, engine.usage().alarms), (1, 1));
+    engine.close().await.unwrap();
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.node(&node).unwrap().damaged, 1, "known after a restart");
+    assert_eq!(put_as(&engine, &node, rotten, b"rots").await.unwrap(), Put::Created);
+    assert_eq!(engine.node(&node).unwrap().damaged, 0);
+
+    std::fs::write(engine.layout.file(&node, &rotten), b"r0ts").unwrap();
+    let (_, seq) = engine.digest(&node).await.unwrap();
+    let retired = Mode::Retired { target: "b".parse().unwrap() };
+    engine.set_mode(&node, Token::new(1, 1, 1), retired).await.unwrap();
+    assert_eq!(engine.record_rot(&node, rotten).await.unwrap(), Rot::Alarm, "its state was handed over");
+    assert_eq!(engine.digest(&node).await.unwrap().1, seq);
 }

@@ -3,7 +3,7 @@
 
 use super::ReplicationCounters;
 use crate::control::fault::of_engine;
-use crate::engine::{Engine, EngineError, ObjectFile};
+use crate::engine::{Engine, EngineError, ObjectFile, Rot};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
 use shardlift_api::fault::{Fault, FaultKind};
@@ -71,7 +71,7 @@ impl Transfer {
     }
 
     async fn send(&self, position: u32, key: ObjectKey, chunks: &Chunks) -> Result<(), Stop> {
-        let object = match self.engine.open_object(&self.node, key).await {
+        let object = match self.open(key).await {
             Ok(Some(object)) => object,
             Ok(None) => return push(chunks, v1::ObjectChunk { position, absent: true, ..Default::default() }).await,
             Err(EngineError::Missing { .. }) => {
@@ -83,9 +83,22 @@ impl Transfer {
         let (found, size) = self.send_bytes(position, object, chunks).await?;
         self.counters.sent(size);
         if found != record.sha256 {
-            tracing::error!(node = %self.node, object = %key, %found, "an object's bytes are not what its record says");
+            // The peer has the bytes and judges them itself; recorded, its journal tells it what to expect the next time.
+            self.engine.record_rot(&self.node, key).await.map_err(of_engine)?;
         }
         Ok(())
+    }
+
+    /// An object whose file has another length than its record is looked at again: once that is recorded, it can be sent.
+    async fn open(&self, key: ObjectKey) -> Result<Option<ObjectFile>, EngineError> {
+        let opened = self.engine.open_object(&self.node, key).await;
+        if !matches!(opened, Err(EngineError::SizeDiffers { .. })) {
+            return opened;
+        }
+        match self.engine.record_rot(&self.node, key).await? {
+            Rot::Recorded(_) | Rot::None => self.engine.open_object(&self.node, key).await,
+            Rot::Missing | Rot::Alarm => opened,
+        }
     }
 
     async fn send_bytes(&self, position: u32, object: ObjectFile, chunks: &Chunks) -> Result<(Sha256, u64), Stop> {

@@ -44,6 +44,9 @@ async fn a_node_moves_with_its_locks_and_all_that_belongs_to_it() {
     let other = Credential { account: "other".into(), hash: bcrypt::hash("secret", 4).unwrap() };
     source.passwords.merge(&[line, other]).unwrap();
     caught_up(&source, &target).await;
+    let stored = source.status().await;
+    // The copy is made some time after the client was there.
+    eventually("the clock goes on", || async { super::world::now().0 > stored.newest_lock_unix_ms + 20 }).await;
 
     let last = source.fence(4, 20_000).await.unwrap();
     let own = target.complete(5, &last).await.unwrap();
@@ -59,6 +62,11 @@ async fn a_node_moves_with_its_locks_and_all_that_belongs_to_it() {
 
     assert_eq!((status.mode, status.generation), (i32::from(v1::NodeMode::Serving), 2));
     assert_eq!((status.settings.unwrap(), status.locks, status.replica), (settings, 1, None));
+    assert_eq!(
+        (status.newest_lock_unix_ms, status.last_snapshot_unix_ms),
+        (stored.newest_lock_unix_ms, stored.last_snapshot_unix_ms),
+        "the client's times, not those of the copy"
+    );
     assert_eq!(status.seen_certificates[0].serial, "ab12");
     assert_eq!(target.engine.side_data(&node()).await.unwrap().sessions, [session(100), session(200)]);
     assert!(target.passwords.verify("acme", "secret").await);

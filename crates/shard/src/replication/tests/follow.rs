@@ -136,3 +136,12 @@ async fn an_object_lost_by_the_source_is_a_failure_and_never_taken_for_deleted()
     assert!(target.engine.object(&node(), lost).await.unwrap().is_none());
     assert_ne!(target.root().await, Sha256([0; 32]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_source_at_rest_says_at_once_how_far_it_is() {
+    let world = World::new();
+    let (source, target) = pulling(&world, 3).await;
+    // Well below the time for which a source without changes holds back its answer.
+    let limit = crate::replication::replica::JOURNAL_WAIT / 2;
+    tokio::time::timeout(limit, caught_up(&source, &target)).await.expect("the seq is visible before a change comes");
+}
