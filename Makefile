@@ -1,0 +1,49 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# What they need beyond Rust and make comes from the package registries; apt is used only when something is missing and as root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS_TEST := restic rclone openssl
+TOOLS_DEMO := restic
+
+.PHONY: help demo test check build release tools-test tools-demo test-clients bench soak clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+tools-test:
+	@scripts/install-tools $(TOOLS_TEST)
+
+tools-demo:
+	@scripts/install-tools $(TOOLS_DEMO)
+
+build: ## Build the one binary, shardlift, for development
+	cargo build --locked -p shardlift
+
+release: ## Build the one binary, shardlift, for use
+	cargo build --locked --release -p shardlift
+
+demo: tools-demo build ## Move six real restic repositories to two new shards and check every one
+	cargo run --locked -q -p integration-tests --bin demo
+
+test: tools-test build ## Run all tests
+	cargo test --locked --workspace
+
+check: ## Formatting and lints, as CI sees them
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+test-clients: tools-test build ## A second, independent client (rustic; slow to build the first time)
+	@scripts/install-rustic
+	cargo test --locked -p integration-tests --test rustic -- --ignored --nocapture
+
+bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json
+	cargo run --locked --release -q -p integration-tests --bin bench
+
+soak: tools-test ## The crash tests with many more rounds; SOAK_ROUNDS=n
+	SHARDLIFT_SOAK_ROUNDS=$${SOAK_ROUNDS:-500} cargo test --locked --release -p shardlift-store -- --nocapture
+
+clean: ## Remove all that was built
+	cargo clean
