@@ -39,7 +39,8 @@ async fn each_listener_admits_its_callers_and_all_end_together() {
         limits = {{ soak_min_ms = 7 }}
         "#
     );
-    let controller = Controller::build(ControllerConfig::parse(&config, &dir.join("controller.toml")).unwrap()).unwrap();
+    let controller =
+        Controller::build(ControllerConfig::parse(&config, &dir.join("controller.toml")).unwrap()).unwrap();
     let view = controller.view();
     let stop = CancellationToken::new();
     let store = Arc::new(MemoryStore::new(CLUSTER.parse().unwrap()));
