@@ -4,7 +4,7 @@ use super::answer::{self, Answer, Reply};
 use super::{Deed, Rest};
 use crate::admission::Permit;
 use crate::engine::{PutError, Upload};
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind};
@@ -15,6 +15,12 @@ const SMALL_BYTES_MAX: u64 = 1 << 20;
 
 /// Largest pack, index or snapshot, in bytes. Clients make packs of at most 128 MiB, older ones left larger indexes.
 const LARGE_BYTES_MAX: u64 = 1 << 30;
+
+/// How much of a refused body is read, in bytes: the largest pack of a client with usual settings, twice.
+const POUR_OUT_BYTES_MAX: u64 = 64 << 20;
+
+/// How long a refused body is read.
+const POUR_OUT_TIME_MAX: Duration = Duration::from_secs(15);
 
 const fn bytes_max(kind: ObjectKind) -> u64 {
     match kind {
@@ -36,17 +42,42 @@ impl Rest {
         if declared.is_some_and(|length| length > max) {
             return Err(Reply::TooLarge);
         }
+        let answers_early = request.version() >= Version::HTTP_2;
+        let mut body = request.into_body();
+        let taken = self.take_in(node, key, declared, &mut body, &permit).await;
+        // Before anything else is waited for: a fence waits for permits.
+        drop(permit);
+        match taken {
+            Ok(received) => {
+                self.metrics.received(received);
+                self.note(node, Deed::Stored(key, received)).await;
+                Ok(answer::empty(StatusCode::OK))
+            }
+            Err(reply) => {
+                if !answers_early {
+                    pour_out(&mut body).await;
+                }
+                Err(reply)
+            }
+        }
+    }
+
+    async fn take_in(
+        &self,
+        node: &NodeId,
+        key: ObjectKey,
+        declared: Option<u64>,
+        body: &mut Incoming,
+        permit: &Permit,
+    ) -> Result<u64, Reply> {
         let upload = self.engine.begin_put(node, key, declared).await;
         let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
         let received = tokio::select! {
-            received = receive(node, &mut upload, request.into_body(), max, self.body_idle_max) => received?,
+            received = receive(node, &mut upload, body, bytes_max(key.kind()), self.body_idle_max) => received?,
             () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
         };
         upload.finish().await.map_err(|error| Reply::of_upload(node, error))?;
-        drop(permit);
-        self.metrics.received(received);
-        self.note(node, Deed::Stored(key, received)).await;
-        Ok(answer::empty(StatusCode::OK))
+        Ok(received)
     }
 
     pub(super) async fn delete(&self, node: &NodeId, key: ObjectKey, permit: Permit) -> Result<Answer, Reply> {
@@ -67,11 +98,28 @@ fn declared_length(request: &Request<Incoming>) -> Result<Option<u64>, Reply> {
     length.map(Some).ok_or(Reply::Invalid("the content length is no number"))
 }
 
+/// Over HTTP/1.1 most clients read no answer before they have sent their body, and a connection that is closed on unread bytes
+/// takes the answer with it. So some of the rest is read, bounded in bytes and time, before an error is answered.
+async fn pour_out(body: &mut Incoming) {
+    let mut left = POUR_OUT_BYTES_MAX;
+    let pouring = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            if length >= left {
+                return;
+            }
+            left -= length;
+        }
+    };
+    // Whether the time was enough makes no difference to what is answered.
+    let _in_time = tokio::time::timeout(POUR_OUT_TIME_MAX, pouring).await;
+}
+
 /// Passes the body on as it comes. Returns how much there was.
 async fn receive(
     node: &NodeId,
     upload: &mut Upload,
-    mut body: Incoming,
+    body: &mut Incoming,
     max: u64,
     idle_max: Duration,
 ) -> Result<u64, Reply> {

@@ -60,6 +60,20 @@ async fn a_full_quota_is_507_and_nothing_of_the_upload_is_left() {
     shard.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_reaches_a_client_that_is_still_sending_a_large_body() {
+    let world = World::new();
+    let shard = shard_with(&world, "", 1_000).await;
+    let node = world.issue(Role::Node, NODE);
+    let large = vec![3; 24 << 20];
+    for version in BOTH {
+        let mut http = Http::open(&world, &shard, Some(&node), version).await.unwrap();
+        let refused = http.post(&path_of("data", &large), &large).await.unwrap();
+        assert_eq!(refused.status, 507, "{version:?}");
+    }
+    shard.end().await;
+}
+
 fn second_pieces() -> Vec<Bytes> {
     vec![Bytes::from_static(&[2; 100]); 6]
 }
