@@ -85,7 +85,13 @@ impl Course {
         for round in 0..bench.rounds {
             Self::seed(&restic, &root, &data, round).await?;
         }
-        let options = ClusterOptions { source_data: Some(data), targets: Vec::new(), ..ClusterOptions::default() };
+        let whole_disk = toml::Table::from_iter([("capacity_bytes".to_owned(), toml::Value::Integer(i64::MAX))]);
+        let options = ClusterOptions {
+            source_data: Some(data),
+            targets: Vec::new(),
+            shard_settings: [("source".to_owned(), whole_disk)].into(),
+            ..ClusterOptions::default()
+        };
         let cluster = Cluster::start(root.path(), options).await?;
         cluster.wait_nodes(u64::from(bench.rounds)).await?;
         let server = cluster.old_ca().server("rclone-server")?;

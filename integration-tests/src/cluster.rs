@@ -29,6 +29,9 @@ const END_TIME_MAX: Duration = Duration::from_secs(45);
 /// The zone of the server names.
 pub const ZONE: &str = "backup.example";
 
+/// What a shard may hold, in bytes, unless its settings say otherwise.
+const CAPACITY_BYTES: &str = "1073741824";
+
 /// What kind of cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -169,6 +172,9 @@ impl Cluster {
             self.options.client_auth.as_ref(),
             "--legacy-ca".as_ref(),
             legacy_ca.as_os_str(),
+            // Of a size of its own: the reserve that plans keep is a share of it, and the machine's disk may be any.
+            "--capacity".as_ref(),
+            CAPACITY_BYTES.as_ref(),
         ];
         if name == "source" {
             arguments.extend(["--client-certificate".as_ref(), self.server_certificate.certificate_path.as_os_str()]);

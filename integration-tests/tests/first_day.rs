@@ -49,6 +49,7 @@ fn variables(root: &TestRoot, ca: &TestCa, router: &str, data: &Path) -> Result<
         ("ROOT", text(&root.folder("etc")?)),
         ("SOURCE_DATA", text(data)),
         ("TARGET_DATA", text(&root.path().join("new-data"))),
+        ("TARGET_CAPACITY", "1073741824".to_owned()),
         ("ROUTER_CLIENTS", router.to_owned()),
         ("OLD_CA", text(ca.certificate_path())),
         ("OLD_CERTIFICATE", text(&server.certificate_path)),
