@@ -1,6 +1,6 @@
 //! A full disk: the write fails, the handle is finished, the ballast gives room, and nothing acknowledged is lost.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, skipped};
 use crate::writer::{Job, Writer, check, record};
 use shardlift_store::{Seq, SledStore, Store as _};
 
@@ -9,7 +9,7 @@ fn a_full_disk_loses_nothing_and_leaves_room_to_write_the_outcome() {
     let disk = match Disk::new(48) {
         Ok(disk) => disk,
         Err(reason) => {
-            return println!("SKIPPED: a_full_disk_loses_nothing_and_leaves_room_to_write_the_outcome: {reason}");
+            return skipped("a_full_disk_loses_nothing_and_leaves_room_to_write_the_outcome", &reason);
         }
     };
     let dir = disk.path().join("store");

@@ -1,6 +1,6 @@
 //! Power loss at any instant, with the wrapper and, to show that the test can tell, without its sync.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, skipped};
 use crate::writer::{BATCH, Job, Progress, Writer, check};
 use crate::{rounds, seeded, soaking};
 use rand::Rng as _;
@@ -32,7 +32,7 @@ fn cut_once(disk: &Disk, dir: &Path, job: Job, delay: Duration) -> Result<Cut, S
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let disk = match Disk::new(DISK_MEBIBYTES) {
         Ok(disk) => disk,
-        Err(reason) => return println!("SKIPPED: a_power_cut_loses_nothing_that_was_acknowledged: {reason}"),
+        Err(reason) => return skipped("a_power_cut_loses_nothing_that_was_acknowledged", &reason),
     };
     let mut dice = seeded("a_power_cut");
     let [dir, batches] = ["store", "batches"].map(|name| disk.path().join(name));
@@ -61,7 +61,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 fn a_store_that_was_just_created_survives_a_power_cut() {
     let disk = match Disk::new(DISK_MEBIBYTES) {
         Ok(disk) => disk,
-        Err(reason) => return println!("SKIPPED: a_store_that_was_just_created_survives_a_power_cut: {reason}"),
+        Err(reason) => return skipped("a_store_that_was_just_created_survives_a_power_cut", &reason),
     };
     for round in 0..3 {
         let dir = disk.path().join(format!("deep-{round}/below/store"));
@@ -77,7 +77,7 @@ fn a_store_that_was_just_created_survives_a_power_cut() {
 fn without_the_sync_a_power_cut_loses_acknowledged_writes() {
     let disk = match Disk::new(DISK_MEBIBYTES) {
         Ok(disk) => disk,
-        Err(reason) => return println!("SKIPPED: without_the_sync_a_power_cut_loses_acknowledged_writes: {reason}"),
+        Err(reason) => return skipped("without_the_sync_a_power_cut_loses_acknowledged_writes", &reason),
     };
     let mut dice = seeded("without_the_sync");
     let (mut tried, mut lost) = (0, 0);
