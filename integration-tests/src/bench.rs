@@ -55,10 +55,23 @@ fn median(seconds: &mut [f64]) -> f64 {
     if seconds.len().is_multiple_of(2) { f64::midpoint(seconds[middle - 1], seconds[middle]) } else { seconds[middle] }
 }
 
+/// Makes the same start for whoever is measured next: as much memory for the page cache as the run will need is touched and free
+/// (in a virtual machine the first touch is dear), and the disk has nothing left to do from before.
+fn even_out(root: &Path, mebibytes: u64) -> Result<()> {
+    let path = root.join("ballast");
+    let mut file = std::fs::File::create(&path).context("making the ballast")?;
+    let buffer = vec![1; 1 << 20];
+    for _ in 0..mebibytes {
+        file.write_all(&buffer).context("writing the ballast")?;
+    }
+    drop(file);
+    std::fs::remove_file(&path).context("removing the ballast")?;
+    rustix::fs::sync();
+    Ok(())
+}
+
 /// One measured backup into a repository that was just made.
 async fn measured(client: &Restic, tree: &Path) -> Result<f64> {
-    // What an earlier run left for the disk to do is not this run's.
-    rustix::fs::sync();
     let outcome: Outcome = client.backup(tree).await?;
     ensure!(outcome.complaints().is_empty(), "restic complains: {}", outcome.stderr);
     Ok(outcome.took.as_secs_f64())
@@ -71,6 +84,7 @@ struct Course {
     cluster: Cluster,
     rclone: Rclone,
     rclone_proxy: ConnectProxy,
+    mebibytes: u64,
 }
 
 impl Course {
@@ -103,7 +117,7 @@ impl Course {
         let data = root.folder("rclone-data")?;
         let rclone = Rclone::start(&rclone, "rclone", root.path(), &data, &options).await?;
         let rclone_proxy = ConnectProxy::start(Some(rclone.address())).await?;
-        Ok(Self { root, restic, tree, cluster, rclone, rclone_proxy })
+        Ok(Self { root, restic, tree, cluster, rclone, rclone_proxy, mebibytes: bench.mebibytes })
     }
 
     fn node(round: u32) -> String {
@@ -127,17 +141,22 @@ impl Course {
     }
 
     async fn ours(&self, round: u32) -> Result<f64> {
+        even_out(self.root.path(), self.mebibytes)?;
         measured(&self.client(round, "ours", self.cluster.proxy())?, &self.tree).await
     }
 
     async fn peer(&self, round: u32) -> Result<f64> {
         let client = self.client(round, "peer", &self.rclone_proxy)?;
         client.init().await?;
-        let seconds = measured(&client, &self.tree).await?;
-        // Room for the next round; ours stays, because a shard's files are not anybody else's to remove.
+        even_out(self.root.path(), self.mebibytes)?;
+        measured(&client, &self.tree).await
+    }
+
+    /// Room for the next round, made between rounds: the disk goes on with freed blocks for a while, at the cost of whoever is
+    /// measured then. Ours stays, because a shard's files are not anybody else's to remove.
+    fn clear(&self, round: u32) -> Result<()> {
         let repository = self.root.path().join("rclone-data").join(Self::node(round));
-        std::fs::remove_dir_all(&repository).with_context(|| format!("removing {}", repository.display()))?;
-        Ok(seconds)
+        std::fs::remove_dir_all(&repository).with_context(|| format!("removing {}", repository.display()))
     }
 }
 
@@ -158,6 +177,7 @@ pub async fn backup(bench: BackupBench) -> Result<Comparison> {
             peer.push(course.peer(round).await?);
             ours.push(course.ours(round).await?);
         }
+        course.clear(round)?;
         let (a, b) = (ours[ours.len() - 1], peer[peer.len() - 1]);
         println!("round {}: shardlift {a:.2} s, rclone {b:.2} s", round + 1);
     }

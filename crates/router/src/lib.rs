@@ -14,5 +14,6 @@ pub mod hello;
 pub mod metrics;
 pub mod proxy;
 pub mod server;
+mod splice;
 pub mod store;
 pub mod table;

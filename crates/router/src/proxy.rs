@@ -4,6 +4,8 @@
 
 use crate::hello::{self, HELLO_BYTES_MAX, Hello, Refusal};
 use crate::metrics::{Closed, Metrics};
+use crate::splice::Count;
+pub use crate::splice::Pipes;
 use crate::store::RouteStore;
 use crate::table::Route;
 use shardlift_model::ServerName;
@@ -24,14 +26,18 @@ pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection to a shard may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How many bytes are copied at once, in each direction.
-const COPY_BYTES: usize = 128 * 1024;
-
 /// How long to wait after the system refused to accept, typically for lack of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Unknown names that are logged per second; all are counted.
 const LOGGED_PER_SECOND: u64 = 10;
+
+/// Bytes of one connection, counted as they pass.
+#[derive(Debug, Default)]
+struct Copied {
+    up: Count,
+    down: Count,
+}
 
 /// The listener that clients connect to.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Proxy {
     pub connections_max: usize,
     /// How long a client may take for its hello.
     pub hello_time_max: Duration,
+    /// What bytes pass through.
+    pub pipes: Pipes,
 }
 
 impl Proxy {
@@ -100,10 +108,21 @@ impl Proxy {
             }
         };
         let _open = self.metrics.pass();
-        match copy(&mut client, &mut shard, &hello).await {
-            Ok((up, down)) => self.metrics.copied(up + hello.len() as u64, down),
-            Err(error) => tracing::debug!(node = %route.node, shard = %route.shard, %error, "a connection ended early"),
+        let copied = Copied::default();
+        if let Err(error) = self.copy(&client, &mut shard, &hello, &copied).await {
+            tracing::debug!(node = %route.node, shard = %route.shard, %error, "a connection ended early");
         }
+        self.metrics.copied(copied.up.get(), copied.down.get());
+    }
+
+    /// Passes on what was read already, then copies both ways until both sides have ended.
+    async fn copy(&self, client: &TcpStream, shard: &mut TcpStream, hello: &[u8], copied: &Copied) -> io::Result<()> {
+        client.set_nodelay(true)?;
+        shard.write_all(hello).await?;
+        copied.up.set(hello.len() as u64);
+        let up = self.pipes.pass(client, shard, &copied.up);
+        let down = self.pipes.pass(shard, client, &copied.down);
+        tokio::try_join!(up, down).map(|((), ())| ())
     }
 
     /// The server name, and the bytes read to find it. `None`: the connection is over, and counted.
@@ -148,13 +167,6 @@ async fn connect(route: &Route) -> io::Result<TcpStream> {
     let stream = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&route.client_address)).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Passes on what was read already, then copies both ways until both sides have ended.
-async fn copy(client: &mut TcpStream, shard: &mut TcpStream, hello: &[u8]) -> io::Result<(u64, u64)> {
-    client.set_nodelay(true)?;
-    shard.write_all(hello).await?;
-    tokio::io::copy_bidirectional_with_sizes(client, shard, COPY_BYTES, COPY_BYTES).await
 }
 
 /// Lets a few lines per second through.

@@ -7,7 +7,7 @@ pub use shardlift_api::configuration::ConfigError;
 
 use crate::control::Control;
 use crate::metrics::Metrics;
-use crate::proxy::{HELLO_TIME_MAX, Proxy};
+use crate::proxy::{HELLO_TIME_MAX, Pipes, Proxy};
 use crate::store::{RouteStore, StoreError};
 use axum::extract::State;
 use axum::routing::get;
@@ -153,6 +153,7 @@ impl Router {
             metrics: self.metrics.clone(),
             connections_max: self.config.connections_max,
             hello_time_max: HELLO_TIME_MAX,
+            pipes: Pipes::default(),
         }
     }
 

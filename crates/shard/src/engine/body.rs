@@ -23,6 +23,8 @@ struct Half {
     file: File,
     temp: Temp,
     hash: Context,
+    /// Bytes written.
+    length: u64,
 }
 
 /// A complete file that has no name yet. Durable.
@@ -67,7 +69,7 @@ impl Body {
         let opening = tokio::task::spawn_blocking(move || {
             let folder = layout.folder(&node, &key);
             let (path, file) = layout.temp(&node, &key).map_err(PutError::from_io("create a file in", folder))?;
-            Ok::<_, PutError>(Half { file, temp: Temp::new(path), hash: Context::new(&SHA256) })
+            Ok::<_, PutError>(Half { file, temp: Temp::new(path), hash: Context::new(&SHA256), length: 0 })
         });
         let half = opening.await.map_err(|_| EngineError::Stopped)??;
         let (gathered, gathered_bytes) = (Vec::new(), 0);
@@ -136,7 +138,7 @@ impl Body {
         promise.cover(size)?;
         let folder = engine.layout.folder(&cell.id, &key);
         let (path, file) = engine.layout.temp(&cell.id, &key).map_err(PutError::from_io("create a file in", folder))?;
-        let mut half = Half { file, temp: Temp::new(path), hash: Context::new(&SHA256) };
+        let mut half = Half { file, temp: Temp::new(path), hash: Context::new(&SHA256), length: 0 };
         half.append(std::slice::from_ref(data))?;
         let sha256 = hash_of(half.hash)?;
         Ok((half.file, Written { temp: half.temp, size, sha256, promise }))
@@ -149,7 +151,22 @@ impl Half {
             self.hash.update(block);
             self.file.write_all(block).map_err(PutError::from_io("write", self.temp.path()))?;
         }
+        let begin = self.length;
+        self.length += blocks.iter().map(|block| block.len() as u64).sum::<u64>();
+        self.start_writeback(begin);
         Ok(())
+    }
+
+    /// Lets the disk begin with a block while the network brings the next one, so that little is left for the fsync at the end.
+    /// Linux starts to write dirty pages that are said not to be needed; it waits for nothing and drops only clean ones.
+    fn start_writeback(&self, begin: u64) {
+        let Some(length) = std::num::NonZeroU64::new(self.length - begin) else { return };
+        if length.get() < BLOCK_BYTES as u64 {
+            return;
+        }
+        if let Err(error) = rustix::fs::fadvise(&self.file, begin, Some(length), rustix::fs::Advice::DontNeed) {
+            tracing::debug!(%error, "a file system takes no advice");
+        }
     }
 
     fn seal(self, size: u64, promise: Promise) -> Result<Written, PutError> {

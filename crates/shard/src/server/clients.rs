@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
@@ -25,6 +26,12 @@ const STREAMS_MAX: u32 = 250;
 
 /// Largest request head, in bytes.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
+
+/// What one read from a client's socket takes at most, in bytes. The TLS library itself reads 4 KiB at a time.
+const READ_BYTES: usize = 128 * 1024;
+
+/// A client's connection, after the handshake.
+type ClientStream = TlsStream<BufReader<TcpStream>>;
 
 /// How long to wait after the system refused to accept, typically for lack of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -105,12 +112,9 @@ impl Clients {
         self.serve_http(stream, peer, stop).await;
     }
 
-    async fn shake_hands(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-    ) -> std::io::Result<(TlsStream<TcpStream>, Peer, bool)> {
+    async fn shake_hands(&self, stream: TcpStream, address: SocketAddr) -> std::io::Result<(ClientStream, Peer, bool)> {
         stream.set_nodelay(true)?;
+        let stream = BufReader::with_capacity(READ_BYTES, stream);
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
         let probes = start.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == PROBE_ALPN));
         let tls = if probes { &self.mutual } else { &self.http };
@@ -130,7 +134,7 @@ impl Clients {
         }
     }
 
-    async fn serve_http(&self, stream: TlsStream<TcpStream>, peer: Peer, stop: CancellationToken) {
+    async fn serve_http(&self, stream: ClientStream, peer: Peer, stop: CancellationToken) {
         let connection = Arc::new(Connection::new(peer));
         let service = hyper::service::service_fn(|request| {
             let (rest, connection) = (self.rest.clone(), connection.clone());
