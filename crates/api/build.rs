@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 18] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -19,6 +19,9 @@ const SHOWN: [&str; 15] = [
     "ShowPlanResponse",
     "ListBatchesResponse",
     "BatchView",
+    "WayBack",
+    "DiagnoseResponse",
+    "Finding",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -37,6 +37,13 @@ impl Outcome {
         self.stderr.lines().filter(|line| !line.trim().is_empty()).collect()
     }
 
+    /// The snapshot that a backup says it saved, abbreviated as restic prints it.
+    #[must_use]
+    pub fn saved_snapshot(&self) -> Option<String> {
+        let line = self.stdout.lines().find(|line| line.starts_with("snapshot ") && line.ends_with(" saved"))?;
+        line.split(' ').nth(1).map(str::to_owned)
+    }
+
     fn checked(self, what: &str) -> Result<Self> {
         ensure!(self.is_ok(), "restic {what}: exit code {:?}\n{}\n{}", self.code, self.stdout, self.stderr);
         Ok(self)
@@ -267,6 +274,16 @@ mod tests {
         let restic = Restic::new(Path::new("restic"), root.path(), "https://h.example:1/", "acme/web-1").unwrap();
         let restic = restic.login("a@b", "p:/ü").unwrap();
         assert_eq!(restic.repository, "rest:https://a%40b:p%3A%2F%C3%BC@h.example:1/acme/web-1/");
+    }
+
+    #[test]
+    fn the_snapshot_is_read_from_what_restic_says() {
+        let said = |stdout: &str| {
+            let (stdout, stderr) = (stdout.to_owned(), String::new());
+            Outcome { code: Some(0), stdout, stderr, took: Duration::ZERO }.saved_snapshot()
+        };
+        assert_eq!(said("Files: 1 new\n\nsnapshot 5ac3f1d2 saved\n").as_deref(), Some("5ac3f1d2"));
+        assert_eq!(said("Fatal: no snapshot was saved\n"), None);
     }
 
     #[tokio::test]

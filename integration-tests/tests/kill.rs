@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a node may take to reach a phase, and a batch to complete after a kill.
 const PHASE_TIME_MAX: Duration = Duration::from_secs(60);
 
-const PHASES: [&str; 7] = ["seeding", "following", "ready", "fenced", "sealed", "committed", "soaking"];
+const PHASES: [&str; 8] = ["seeding", "following", "ready", "fenced", "sealed", "committed", "soaking", "rolling_back"];
 
 /// The part of one kill. The first node of each batch moves to `shard-b`, the second to `shard-c`.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,10 @@ impl Round {
             "seeding" | "fenced" => Some("shard-b"),
             // The first node is sealed and waits for the second, whose target does not answer.
             "sealed" => Some("shard-c"),
+            // The routes cannot be read back.
             "committed" => Some("router"),
+            // The way back waits for the last changes to come home.
+            "rolling_back" => Some("source"),
             _ => None,
         }
     }
@@ -135,9 +138,14 @@ impl Theatre {
         if round.phase == "ready" {
             return Ok(());
         }
-        // The second certificate opens the last gate; it goes through the router, so that one is stopped after it.
+        // The second certificate opens the last gate.
         self.cluster.enrol(&b).await?;
-        if let Some(target) = round.holder().filter(|holder| *holder != "router") {
+        let target = match round.phase {
+            "fenced" => Some("shard-b"),
+            "sealed" | "committed" => Some("shard-c"),
+            _ => None,
+        };
+        if let Some(target) = target {
             self.wait_phase(&b, "following").await?;
             self.wait_verified(&b).await?;
             self.cluster.freeze(target, true)?;
@@ -147,9 +155,31 @@ impl Theatre {
         let status = ask(&peer, "GET", &format!("/{b}/config"), None).await?;
         ensure!(status == Some(200), "{b}: {status:?}");
         if round.phase == "committed" {
+            // A batch does not cut over while a router is silent: it falls silent between seal and commit.
+            self.wait_phase(&a, "sealed").await?;
             self.cluster.freeze("router", true)?;
+            self.cluster.freeze("shard-c", false)?;
+        }
+        if round.phase == "rolling_back" {
+            self.wait_phase(&a, "soaking").await?;
+            self.wait_phase(&b, "soaking").await?;
+            self.cluster.freeze("source", true)?;
+            self.cluster.cli().must(&["node", "rollback", &a, "--yes"]).await?;
         }
         self.wait_phase(&a, round.phase).await
+    }
+
+    /// Back at the source. A way back that was undone because clients had waited long enough is gone again.
+    async fn wait_back(&self, node: &str) -> Result<()> {
+        eventually(&format!("{node} is back"), PHASE_TIME_MAX, || async {
+            let view = self.cluster.node(node).await?;
+            if view["phase"] == "soaking" {
+                self.cluster.cli().must(&["node", "rollback", node, "--yes"]).await?;
+            }
+            ensure!(view["shard"] == "source" && view["phase"] == "settled", "{view}");
+            Ok(())
+        })
+        .await
     }
 
     /// A node whose target is stopped could not be verified any more.
@@ -178,7 +208,11 @@ impl Theatre {
                 self.certify(node).await?;
             }
         }
-        self.wait_phase(&a, "soaking").await?;
+        if round.phase == "rolling_back" {
+            self.wait_back(&a).await?;
+        } else {
+            self.wait_phase(&a, "soaking").await?;
+        }
         self.wait_phase(&b, "soaking").await?;
         self.prove(round).await?;
         self.seen.push((round, hit, began.elapsed()));
@@ -188,9 +222,11 @@ impl Theatre {
     async fn prove(&self, round: Round) -> Result<()> {
         let batch = self.cluster.cli().json(&["batch", "status", &round.batch()]).await?;
         ensure!(batch["phase"] == "soaking", "{batch}");
+        let back = round.phase == "rolling_back";
         for (node, target) in round.nodes().iter().zip(["shard-b", "shard-c"]) {
             let view = self.cluster.node(node).await?;
-            ensure!(view["shard"] == target, "{view}");
+            let writer = if back && target == "shard-b" { "source" } else { target };
+            ensure!(view["shard"] == writer, "{view}");
             let [source, copy] = ["source", target].map(|shard| self.cluster.repository(shard, node));
             // Nobody has written since, so they are equal to the last file. But the flip may come in the middle of the run
             // that shows the certificate: its lock is then at both and is removed at the target only.

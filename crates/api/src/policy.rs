@@ -36,8 +36,8 @@ macro_rules! rows {
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
         "DescribeShard", "ListNodes", "GetNode", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "Fence",
-        "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "EndLegacyCredentials",
-        "DiscardReplica",
+        "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
+        "Restore", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
         "ListObjects", "FetchObjects", "ReadJournal", "GetDigest", "GetSideData",
@@ -46,7 +46,8 @@ pub const ROWS: &[Row] = rows! {
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
         "ExplainNode", "DefineNode", "ChangeSettings", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches", "StartBatch",
-        "PauseBatch", "ResumeBatch", "ReleaseBatch", "AbortNode", "RetryNode", "CreateEnrolmentToken",
+        "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode", "RollBackNode", "RestoreNode",
+        "Diagnose", "RetryNode", "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",
     ];
     "Enrolment" => Caller::TokenInBody, ["Enrol"];

@@ -67,7 +67,6 @@ struct RawLimits {
     fence_attempts_max: Option<u32>,
     ready_lag_max: Option<u64>,
     seeding_nodes_max: Option<u32>,
-    soak_min_ms: Option<u64>,
 }
 
 /// A checked configuration.
@@ -167,7 +166,6 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         fence_attempts_max: raw.fence_attempts_max.unwrap_or(default.fence_attempts_max),
         ready_lag_max: raw.ready_lag_max.unwrap_or(default.ready_lag_max),
         seeding_nodes_max: raw.seeding_nodes_max.unwrap_or(default.seeding_nodes_max),
-        soak_min_ms: raw.soak_min_ms.unwrap_or(default.soak_min_ms),
     };
     let field = |why: &str| ConfigError::field("limits", why);
     // A renewal every third of the lease has to make it through a slow network.
@@ -206,7 +204,7 @@ mod tests {
         folder = "ca"
         passphrase_file = "ca.passphrase"
         [limits]
-        soak_min_ms = 5
+        seeding_nodes_max = 5
     "#;
 
     fn refusal(change: impl FnOnce(&str) -> String) -> String {
@@ -219,7 +217,7 @@ mod tests {
         assert_eq!(config.store, Path::new("/etc/shardlift/store"));
         assert_eq!(config.tls.key, Path::new("/elsewhere/controller.key"));
         assert_eq!(config.operator_address, "127.0.0.1:0");
-        assert_eq!(config.limits, Limits { soak_min_ms: 5, ..Limits::default() });
+        assert_eq!(config.limits, Limits { seeding_nodes_max: 5, ..Limits::default() });
     }
 
     #[test]
@@ -230,8 +228,8 @@ mod tests {
             ("127.0.0.1:0", "localhost", "operator_listen"),
             ("enrolment_address = \"controller.example:7401\"", "", "enrolment_address: "),
             ("controller.example:7401", "controller.example", "enrolment_address: "),
-            ("soak_min_ms = 5", "fence_lease_ms = 1", "limits: "),
-            ("soak_min_ms = 5", "soak_min = 5", "unknown field `soak_min`"),
+            ("seeding_nodes_max = 5", "fence_lease_ms = 1", "limits: "),
+            ("seeding_nodes_max = 5", "seeding_max = 5", "unknown field `seeding_max`"),
         ];
         for (found, replaced, expected) in cases {
             let refusal = refusal(|text| text.replace(found, replaced));

@@ -4,23 +4,32 @@
 //! by itself: it reports, and as long as its effect is still derived it asks again, since every command is idempotent.
 //! Tasks decide nothing; they report to the loop, which ignores what is late.
 
+mod ask;
 mod probe;
 mod renew;
 mod routes;
 mod send;
+mod soak;
 mod watch;
 
+pub(crate) use routes::read_back as read_back_routes;
+
 use crate::backoff::Bounds;
-use crate::channels::Channels;
+use crate::channels::{Channels, Deadline as _, Within as _};
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::state::Shared;
+use shardlift_api::v1;
 use shardlift_migration::{Effect, Input, Outcome};
 use shardlift_model::{NodeId, RouterId, ShardId, Token};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tonic::Status;
+
+/// How long one look at a node may take.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often things are asked and tried.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +81,14 @@ impl Context {
         if !unchanged {
             self.shared.observe(|observed| observed.note_wait(node, reason));
         }
+    }
+
+    /// What a shard says of a node.
+    pub(crate) async fn node_at(&self, shard: &ShardId, node: &NodeId) -> Result<v1::NodeStatus, Status> {
+        let address = self.shard_address(shard).ok_or_else(|| Status::unavailable("the shard is not recorded"))?;
+        let request = v1::GetNodeRequest { node: node.as_str().to_owned() };
+        let mut client = self.channels.shard(shard, &address);
+        Ok(client.get_node(LOOK.on(request)).within(LOOK).await?.into_inner())
     }
 
     /// Where a shard is to be asked.
@@ -128,6 +145,10 @@ impl Runner {
             Effect::RenewFence { node, token, shard } => tokio::spawn(renew::run(context, node, token, shard)),
             Effect::WatchReplica { node, token, shard } => tokio::spawn(watch::run(context, node, token, shard)),
             Effect::SyncRouters { version } => tokio::spawn(routes::run(context, version)),
+            Effect::WatchSoak { node, token, writer, follower, verify } => {
+                tokio::spawn(soak::run(context, soak::Pair { node, token, writer, follower, verify }))
+            }
+            Effect::AskCutover { batch, idle } => tokio::spawn(ask::run(context, batch, idle)),
             Effect::Probe { node, token, server_name, shard, generation } => {
                 tokio::spawn(probe::run(context, probe::Question { node, token, server_name, shard, generation }))
             }
@@ -158,8 +179,9 @@ fn slot_of(effect: &Effect) -> Slot {
         Effect::Send { node, .. }
         | Effect::RenewFence { node, .. }
         | Effect::WatchReplica { node, .. }
+        | Effect::WatchSoak { node, .. }
         | Effect::Probe { node, .. } => Some(node.clone()),
-        Effect::SyncRouters { .. } => None,
+        Effect::SyncRouters { .. } | Effect::AskCutover { .. } => None,
     };
     (std::mem::discriminant(effect), node)
 }

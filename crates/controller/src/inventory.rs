@@ -6,7 +6,7 @@
 mod routers;
 mod shards;
 
-pub(crate) use shards::describe;
+pub(crate) use shards::{describe, list as list_nodes};
 
 use crate::effects::Context;
 use shardlift_migration::World;

@@ -2,7 +2,7 @@
 
 use shardlift_api::v1;
 use shardlift_migration::{Node, World};
-use shardlift_model::{NodeId, RouterId, ShardId};
+use shardlift_model::{BatchId, NodeId, RouterId, ShardId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -55,6 +55,8 @@ pub(crate) struct Observed {
     pub(crate) rates: BTreeMap<NodeId, Rate>,
     /// Why a node's command was not answered yet.
     pub(crate) waits: BTreeMap<NodeId, String>,
+    /// What stands before the flip of a batch whose nodes are ready.
+    pub(crate) batch_waits: BTreeMap<BatchId, Vec<String>>,
 }
 
 impl Observed {
@@ -63,10 +65,11 @@ impl Observed {
         self.shards.get(&node.shard)?.nodes.get(&node.node)
     }
 
-    /// The incoming copy as its target sees it.
+    /// The copy that follows the writer, as its own shard sees it: on its way to the target before the commit, the old one after.
     pub(crate) fn replica(&self, node: &Node) -> Option<&v1::Replica> {
-        let target = &node.migration.as_ref()?.target;
-        self.shards.get(target)?.nodes.get(&node.node)?.replica.as_ref()
+        let moving = node.migration.as_ref()?;
+        let follower = if node.shard == moving.source { &moving.target } else { &moving.source };
+        self.shards.get(follower)?.nodes.get(&node.node)?.replica.as_ref()
     }
 
     /// Takes in one node's status.
@@ -108,5 +111,7 @@ impl Observed {
         };
         self.rates.retain(|node, _| moves(node));
         self.waits.retain(|node, _| moves(node));
+        let waits = |batch: &BatchId| world.batches.get(batch).is_some_and(|batch| world.is_flippable(batch));
+        self.batch_waits.retain(|batch, _| waits(batch));
     }
 }

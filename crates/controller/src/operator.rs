@@ -2,6 +2,7 @@
 //! of the loop, and are answered when they are durable.
 
 mod batches;
+mod diagnose;
 mod fleet;
 mod parts;
 mod plans;
@@ -9,6 +10,7 @@ mod progress;
 mod settings;
 mod status;
 mod tokens;
+mod way_back;
 
 use crate::effects::Context;
 use crate::issuer::Issuer;
@@ -29,7 +31,7 @@ pub(crate) use plans::REQUEST_BYTES_MAX;
 pub(crate) use progress::{of_node as node_progress, percent};
 
 /// The words for a node's phase, as views and figures use them.
-pub(crate) const PHASES: [&str; 11] = [
+pub(crate) const PHASES: [&str; 13] = [
     "settled",
     "planned",
     "seeding",
@@ -39,7 +41,9 @@ pub(crate) const PHASES: [&str; 11] = [
     "sealed",
     "committed",
     "soaking",
+    "rolling_back",
     "released",
+    "restoring",
     "undoing",
 ];
 
@@ -64,7 +68,7 @@ impl OperatorService {
         self.context.inputs.submit(input).await.map_err(Fault::from)
     }
 
-    async fn batch(&self, name: &str, input: fn(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
+    async fn batch(&self, name: &str, input: impl FnOnce(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
         let batch: BatchId = convert::name("batch", name)?;
         self.submit(input(batch.clone())).await?;
         let found = self.context.shared.both(|recorded, observed| {
@@ -199,10 +203,20 @@ impl v1::operator_server::Operator for OperatorService {
         Ok(Response::new(result?))
     }
 
-    async fn release_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
-        let (asker, name) = (asker(&request), request.into_inner().batch);
-        let result = self.batch(&name, |batch| Input::ReleaseBatch { batch }).await;
-        audit(&asker, "release batch", &name, &result);
+    async fn release_batch(&self, request: Request<v1::ReleaseBatchRequest>) -> Answer<v1::BatchView> {
+        let asker = asker(&request);
+        let v1::ReleaseBatchRequest { batch: name, force } = request.into_inner();
+        let result = self.batch(&name, |batch| Input::ReleaseBatch { batch, force }).await;
+        audit(&asker, if force { "release batch by force" } else { "release batch" }, &name, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn roll_back_batch(&self, request: Request<v1::RollBackBatchRequest>) -> Answer<v1::BatchView> {
+        let asker = asker(&request);
+        let v1::RollBackBatchRequest { batch: name, reason } = request.into_inner();
+        let reason = fleet::reason("rolled back", &asker, &reason);
+        let result = self.batch(&name, |batch| Input::RollBackBatch { batch, reason }).await;
+        audit(&asker, "roll back batch", &name, &result);
         Ok(Response::new(result?))
     }
 
@@ -211,6 +225,24 @@ impl v1::operator_server::Operator for OperatorService {
         let result = self.abort_node_checked(&request, &asker).await;
         audit(&asker, "abort node", &request.node, &result);
         Ok(Response::new(result?))
+    }
+
+    async fn roll_back_node(&self, request: Request<v1::RollBackNodeRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.roll_back_node_checked(&request, &asker).await;
+        audit(&asker, if request.rehearse { "rehearse rollback" } else { "roll back node" }, &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn restore_node(&self, request: Request<v1::RestoreNodeRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.restore_node_checked(&request.node).await;
+        audit(&asker, "restore node", &request.node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn diagnose(&self, request: Request<v1::DiagnoseRequest>) -> Answer<v1::DiagnoseResponse> {
+        Ok(Response::new(self.diagnose_named(&request.into_inner().node).await?))
     }
 
     async fn retry_node(&self, request: Request<v1::RetryNodeRequest>) -> Answer<v1::FleetNode> {

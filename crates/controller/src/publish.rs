@@ -49,7 +49,7 @@ fn count(metrics: &Metrics, world: &World, observed: &Observed) {
     let mut held = 0;
     for node in world.nodes.values() {
         let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over());
-        let phase = migration.map_or("settled", |migration| migration.stage.phase().as_str());
+        let phase = migration.map_or("settled", |migration| migration.phase().as_str());
         *phases.entry(phase).or_default() += 1;
         held += i64::from(migration.is_some_and(|migration| migration.held.is_some()));
     }
@@ -93,9 +93,9 @@ fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> view::BatchV
 
 fn node_view(observed: &Observed, node: &Node) -> view::NodeView {
     let status = observed.at_writer(node);
-    let migration = node.migration.as_ref().filter(|migration| migration.stage.phase() != Phase::Aborted);
+    let migration = node.migration.as_ref().filter(|migration| migration.phase() != Phase::Aborted);
     let (state, summary) = words(node, migration);
-    let moving = migration.filter(|migration| !matches!(migration.stage.phase(), Phase::Planned));
+    let moving = migration.filter(|migration| !matches!(migration.phase(), Phase::Planned));
     view::NodeView {
         node: node.node.clone(),
         customer: node.customer.clone(),
@@ -124,7 +124,7 @@ fn words(node: &Node, migration: Option<&Migration>) -> (&'static str, String) {
         let text = "The move waits for the operators. Backups go on as before.";
         return ("needs_attention", text.to_owned());
     }
-    match migration.stage.phase() {
+    match migration.phase() {
         Phase::Planned => ("planned", format!("This node is planned to move to {target}. Nothing has changed yet.")),
         Phase::Seeding | Phase::Following => {
             ("copying", format!("This node is being copied to {target}. Backups go on as before."))
@@ -134,7 +134,10 @@ fn words(node: &Node, migration: Option<&Migration>) -> (&'static str, String) {
             ("moving", format!("This node changes over to {target} now. Writes wait for a few seconds."))
         }
         Phase::Soaking => ("moved", format!("This node is served by {}. The old copy is kept for now.", node.shard)),
-        Phase::Released => ("done", format!("This node has moved to {}.", node.shard)),
+        Phase::RollingBack => {
+            ("moving", "This node changes back to its former server. Writes wait for a few seconds.".to_owned())
+        }
+        Phase::Released | Phase::Restoring => ("done", format!("This node has moved to {}.", node.shard)),
         Phase::Undoing => ("planned", "The move is being taken back. Backups go on as before.".to_owned()),
         Phase::Aborted | Phase::RolledBack => ("not_affected", "This node stays where it is.".to_owned()),
     }

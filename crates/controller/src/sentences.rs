@@ -4,6 +4,7 @@
 //! other parts and from operators and may name anything. The match is exhaustive, so that a new event cannot be silent
 //! by accident.
 
+mod batches;
 mod nodes;
 mod stages;
 
@@ -58,11 +59,15 @@ pub(crate) fn tell(event: &Event) -> Told {
         Event::BatchStarted { .. }
         | Event::BatchPaused { .. }
         | Event::BatchResumed { .. }
+        | Event::BatchReady { .. }
         | Event::CutoverStarted { .. }
         | Event::BatchCommitted { .. }
+        | Event::RollbackCommitted { .. }
         | Event::BatchSettled { .. }
+        | Event::VerdictReached { .. }
         | Event::BatchReleased { .. }
-        | Event::BatchAborted { .. } => tell_of_batch(event),
+        | Event::BatchRolledBack { .. }
+        | Event::BatchAborted { .. } => batches::tell_of_batch(event),
         Event::NodeFound { .. }
         | Event::NodeDefined { .. }
         | Event::StageEntered { .. }
@@ -72,6 +77,11 @@ pub(crate) fn tell(event: &Event) -> Told {
         | Event::MoveHeld { .. }
         | Event::MoveRetried { .. }
         | Event::UndoStarted { .. }
+        | Event::WriterPromoted { .. }
+        | Event::RollbackStarted { .. }
+        | Event::RollbackUndone { .. }
+        | Event::RestoreStarted { .. }
+        | Event::SoakFactSeen { .. }
         | Event::EnrolmentGranted { .. }
         | Event::NodeEnrolled { .. }
         | Event::CertificateSeen { .. } => nodes::tell_of_node(event),
@@ -105,50 +115,11 @@ fn tell_of_service(event: &Event) -> Told {
     }
 }
 
-fn tell_of_batch(event: &Event) -> Told {
-    match event {
-        Event::BatchStarted { batch, .. } => {
-            let text = format!("Batch {batch} was started: its nodes are copied while backups go on.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::BatchPaused { batch } => {
-            let text = format!("Batch {batch} is on hold.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::BatchResumed { batch } => {
-            let text = format!("Batch {batch} goes on.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::CutoverStarted { batch, .. } => {
-            let text = format!("Batch {batch} changes over: writes wait for a few seconds.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::BatchCommitted { batch, placements, route_version, .. } => Told::batch(
-            batch,
-            format!("Batch {batch} is committed: {} nodes, routes {route_version}.", placements.len()),
-            &format!("Batch {batch} has changed over to its new servers."),
-        ),
-        Event::BatchSettled { batch } => {
-            let text = format!("Batch {batch} is served by its new servers.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::BatchReleased { batch, .. } => {
-            let text = format!("Batch {batch} is released: old credentials end.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        Event::BatchAborted { batch } => {
-            let text = format!("Batch {batch} was given up: its nodes stay where they were.");
-            Told::batch(batch, text.clone(), &text)
-        }
-        other => Told::operators(format!("{other:?}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardlift_migration::Stage;
     use shardlift_migration::node::Held;
+    use shardlift_migration::{SoakFact, Stage};
     use shardlift_model::{Step, Term, UnixMillis};
 
     fn node() -> NodeId {
@@ -163,6 +134,8 @@ mod tests {
             Event::FenceLost { node: node(), reason: secret.into() },
             Event::MoveHeld { node: node(), held },
             Event::UndoStarted { node: node(), reason: secret.into() },
+            Event::RollbackStarted { node: node(), reason: secret.into(), rehearsal: false, at: UnixMillis(1) },
+            Event::SoakFactSeen { node: node(), fact: SoakFact::Alert { reason: secret.into() }, at: UnixMillis(1) },
         ] {
             let told = tell(&event);
             assert!(told.operator.contains(secret), "{told:?}");

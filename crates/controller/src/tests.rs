@@ -7,6 +7,7 @@ mod bench;
 mod enrolling;
 mod fake_router;
 mod fake_shard;
+mod going_back;
 mod moving;
 mod refusing;
 mod serving;

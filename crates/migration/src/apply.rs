@@ -1,12 +1,16 @@
 //! What each event means. Total: unknown ids are ignored, so that no journal can stop a replay; whether an event may happen
 //! at all is [`World::legal`]'s to say. The only function that changes a world.
 
+mod back;
+mod moves;
+
 use crate::batch::{Batch, BatchPhase};
-use crate::event::{Event, Placement};
+use crate::event::Event;
 use crate::node::{CertificateState, Migration, Node};
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, Shard, World};
-use shardlift_model::{BatchId, NodeId, Sha256, Step, UnixMillis};
+use shardlift_model::{BatchId, NodeId, Sha256, Step};
+use std::collections::BTreeSet;
 
 impl World {
     /// Takes one event in.
@@ -40,6 +44,7 @@ impl World {
             _ => {
                 self.take_in_batch_event(event);
                 self.take_in_move_event(event);
+                self.take_in_way_back(event);
             }
         }
     }
@@ -48,7 +53,7 @@ impl World {
         let before = self.shards.insert(shard.shard.clone(), shard.clone());
         // Routes name the address: routers only take a changed table under a higher version.
         let moved = before.is_some_and(|before| before.client_address != shard.client_address);
-        if moved && self.nodes.values().any(|node| node.shard == shard.shard) {
+        if moved && self.routes().values().any(|routed| *routed.shard == shard.shard) {
             self.route_version = self.route_version.saturating_add(1);
         }
     }
@@ -66,6 +71,7 @@ impl World {
                     certificate: CertificateState::None,
                     enrolled_with: None,
                     serials: Vec::new(),
+                    old_copies: BTreeSet::new(),
                     migration: None,
                 };
                 self.nodes.insert(node.clone(), found);
@@ -133,22 +139,25 @@ impl World {
             }),
             Event::BatchPaused { batch } => self.with_batch(batch, |batch| batch.paused = true),
             Event::BatchResumed { batch } => self.with_batch(batch, |batch| batch.paused = false),
+            Event::BatchReady { batch, at } => self.with_batch(batch, |batch| batch.ready_at = Some(*at)),
             Event::CutoverStarted { batch, at } => self.with_batch(batch, |batch| {
                 batch.phase = BatchPhase::CuttingOver;
                 batch.cutover_at = Some(*at);
             }),
-            Event::BatchCommitted { batch, at, route_version, placements } => {
+            Event::BatchCommitted { batch, at, placements } => {
                 self.with_batch(batch, |batch| {
                     batch.phase = BatchPhase::Committed;
                     batch.committed_at = Some(*at);
-                    batch.route_version = Some(*route_version);
                 });
-                self.route_version = *route_version;
                 placements.iter().for_each(|placement| self.place(placement, *at));
             }
             Event::BatchSettled { batch } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Soaking),
+            Event::VerdictReached { batch, verdict } => {
+                self.with_batch(batch, |batch| batch.verdict = Some(verdict.clone()));
+            }
             Event::BatchReleased { batch, .. } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Released),
             Event::BatchAborted { batch } => self.with_batch(batch, |batch| batch.phase = BatchPhase::Aborted),
+            Event::BatchRolledBack { batch } => self.with_batch(batch, |batch| batch.phase = BatchPhase::RolledBack),
             _ => {}
         }
     }
@@ -159,65 +168,9 @@ impl World {
         }
     }
 
-    fn place(&mut self, placement: &Placement, at: UnixMillis) {
-        let Some(node) = self.nodes.get_mut(&placement.node) else { return };
-        node.shard = placement.shard.clone();
-        node.generation = placement.generation;
-        node.step = Step(1);
-        if let Some(moving) = &mut node.migration {
-            moving.stage = Stage::Promoting;
-            moving.stage_since = at;
-            moving.final_state = Some(placement.final_state);
-        }
-    }
-
-    fn take_in_move_event(&mut self, event: &Event) {
-        match event {
-            Event::StageEntered { node, stage, step, at } => {
-                let Some(node) = self.nodes.get_mut(node) else { return };
-                let Some(moving) = &mut node.migration else { return };
-                node.step = *step;
-                moving.enter(*stage, *at);
-            }
-            Event::ReplicaVerified { node, state } => self.with_move(node, |moving| moving.verified = Some(*state)),
-            Event::FinalStateNamed { node, state } => self.with_move(node, |moving| moving.final_state = Some(*state)),
-            Event::FenceLost { node, reason } => self.with_move(node, |moving| {
-                moving.fence_attempts = moving.fence_attempts.saturating_add(1);
-                moving.fence_lost = Some(reason.clone());
-                moving.reenter = true;
-            }),
-            Event::MoveHeld { node, held } => self.with_move(node, |moving| moving.held = Some(held.clone())),
-            Event::MoveRetried { node, accept_damaged } => self.with_move(node, |moving| {
-                moving.held = None;
-                moving.accept_damaged |= accept_damaged;
-                moving.reenter = true;
-            }),
-            Event::UndoStarted { node, reason } => self.with_move(node, |moving| {
-                moving.undo_reason = Some(reason.clone());
-                moving.held = None;
-                moving.reenter = false;
-            }),
-            _ => {}
-        }
-    }
-
     fn with_move(&mut self, node: &NodeId, change: impl FnOnce(&mut Migration)) {
         if let Some(moving) = self.nodes.get_mut(node).and_then(|node| node.migration.as_mut()) {
             change(moving);
-        }
-    }
-}
-
-impl Migration {
-    /// What was compared before a copy or a fence begins anew says nothing about what comes after.
-    fn enter(&mut self, stage: Stage, at: UnixMillis) {
-        self.stage = stage;
-        self.stage_since = at;
-        self.reenter = false;
-        match stage {
-            Stage::Offering | Stage::Starting | Stage::VerifyRequested | Stage::Completing => self.verified = None,
-            Stage::Fencing => self.final_state = None,
-            _ => {}
         }
     }
 }

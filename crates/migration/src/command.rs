@@ -18,7 +18,7 @@ pub struct FinalState {
     pub damaged: u64,
 }
 
-/// What a shard is told to do with one node.
+/// What a shard is told to do with one node. Giver and taker: see [`crate::Direction`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Source: let the target read.
@@ -26,7 +26,7 @@ pub enum Command {
         /// Who may read.
         target: ShardId,
     },
-    /// Target: create the incoming copy and pull.
+    /// Target: create the incoming copy and pull. A copy that was served before goes on where it stopped following.
     StartReplica {
         /// Where from.
         source: ShardId,
@@ -35,31 +35,41 @@ pub enum Command {
     },
     /// Target: compare and read again.
     VerifyReplica,
-    /// Source: stop admitting mutations.
+    /// Giver: stop admitting mutations.
     Fence,
-    /// Target: pull up to the final state.
+    /// Taker: pull up to the final state.
     CompleteReplica {
-        /// As named by the source.
+        /// As named by the giver.
         expected: FinalState,
     },
-    /// Source: give up the right to resume.
+    /// Giver: give up the right to resume.
     Seal {
         /// As both sides have it.
         expected: FinalState,
     },
-    /// Target: become the writer.
+    /// Taker: become the writer.
     Promote {
         /// As committed.
         expected: FinalState,
+        /// The giver: the one shard that may read the node from then on.
+        follower: ShardId,
     },
-    /// Source: let parked clients go to the target.
+    /// Giver: forward clients to the new writer, and follow it.
     Retire {
         /// The writer.
         target: ShardId,
+        /// The writer's own last change when it was promoted: both were equal there.
+        from_seq: u64,
     },
+    /// A copy that follows the writer: stop following and keep what is there.
+    Detach,
+    /// Old copy: rename it aside.
+    Quarantine,
+    /// Old copy: take it out of quarantine.
+    Restore,
     /// Writer: end old credentials.
     EndLegacyCredentials,
-    /// Source: admit mutations again.
+    /// Giver: admit mutations again.
     Unfence,
     /// Target: give up the incoming copy.
     DiscardReplica,

@@ -5,18 +5,21 @@
 //! between the two changes nothing.
 
 mod answer;
+mod back;
 mod batches;
 mod enrolment;
 mod fleet;
 mod moves;
 mod plan;
 mod refusal;
+mod soak;
 
 pub use refusal::{Refusal, RefusalKind};
 
 use crate::event::Event;
 use crate::input::Input;
 use crate::world::World;
+use batches::Clear;
 use shardlift_model::UnixMillis;
 
 /// Longest reason that is recorded, in characters.
@@ -41,8 +44,16 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::StartBatch { batch } => batches::start(world, batch, now),
         Input::PauseBatch { batch } => batches::pause(world, batch),
         Input::ResumeBatch { batch } => batches::resume(world, batch),
-        Input::ReleaseBatch { batch } => batches::release(world, batch, now),
+        Input::ReleaseBatch { batch, force } => soak::release(world, batch, *force, now),
+        Input::RollBackBatch { batch, reason } => back::roll_back_batch(world, batch, reason, now),
+        Input::CutoverClear { batch, idle, routers } => {
+            Ok(batches::cutover_clear(world, batch, Clear { idle: *idle, routers: *routers }, now))
+        }
         Input::AbortNode { node, reason } => moves::abort(world, node, reason),
+        Input::RollBackNode { node, reason } => back::roll_back(world, node, reason, now),
+        Input::RehearseRollback { node } => back::rehearse(world, node, now),
+        Input::RestoreNode { node } => back::restore(world, node, now),
+        Input::SoakSeen { node, fact } => Ok(soak::seen(world, node, fact, now)),
         Input::RetryNode { node, accept_damaged } => moves::retry(world, node, *accept_damaged),
         Input::GrantEnrolment { node, token, expires_at } => enrolment::grant(world, node, *token, *expires_at, now),
         Input::Enrol { token, public_key, serial } => enrolment::enrol(world, token, public_key, serial, now),

@@ -5,7 +5,7 @@ mod derive;
 pub use derive::effects;
 
 use crate::command::Command;
-use shardlift_model::{Generation, NodeId, ServerName, ShardId, Token};
+use shardlift_model::{BatchId, Generation, NodeId, ServerName, ShardId, Token};
 
 /// Something to do or to watch. Equal effects are the same effect: it is started once and ends when it is no longer derived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Effect {
         node: NodeId,
         /// The token of the present stage.
         token: Token,
-        /// The fenced source.
+        /// The fenced giver.
         shard: ShardId,
     },
     /// Ask how the incoming copy is doing and report what matters to the stage.
@@ -57,18 +57,53 @@ pub enum Effect {
         /// With which fence.
         generation: Generation,
     },
+    /// Look for what the verdict needs: backups at the writer, lag and health of the follower. Reports `Input::SoakSeen`.
+    WatchSoak {
+        /// Which node.
+        node: NodeId,
+        /// The token of the present stage.
+        token: Token,
+        /// Who serves it.
+        writer: ShardId,
+        /// Who follows.
+        follower: ShardId,
+        /// Have both copies compared and read again.
+        verify: bool,
+    },
+    /// Ask whether a batch may flip now, again and again: `Input::CutoverClear` is the answer.
+    AskCutover {
+        /// Which batch.
+        batch: BatchId,
+        /// Ask every router whether it answers, and these sources whether these nodes are idle: locks younger than 30
+        /// minutes, requests in flight and open connections together. `None`: idle or not is all the same.
+        idle: Option<Vec<(NodeId, ShardId)>>,
+    },
 }
 
 impl Effect {
-    /// The node that it is about, and the shard that it goes to. `None` for routes, which are about all nodes.
+    /// The node that it is about, and the shard that it goes to. `None` for what is about all nodes or a whole batch.
     #[must_use]
     pub const fn goes_to(&self) -> Option<(&NodeId, &ShardId)> {
         match self {
             Self::Send { node, shard, .. }
             | Self::RenewFence { node, shard, .. }
             | Self::WatchReplica { node, shard, .. }
+            | Self::WatchSoak { node, writer: shard, .. }
             | Self::Probe { node, shard, .. } => Some((node, shard)),
-            Self::SyncRouters { .. } => None,
+            Self::SyncRouters { .. } | Self::AskCutover { .. } => None,
+        }
+    }
+
+    /// The token that it bears.
+    #[must_use]
+    pub const fn token(&self) -> Option<Token> {
+        match self {
+            Self::Send { token, .. }
+            | Self::RenewFence { token, .. }
+            | Self::WatchReplica { token, .. }
+            | Self::WatchSoak { token, .. }
+            | Self::Probe { token, .. } => Some(*token),
+            Self::SyncRouters { .. } | Self::AskCutover { .. } => None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What happened. Past tense, one file, the only thing that is stored; [`crate::apply`] gives it its meaning.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Verdict};
 use crate::command::FinalState;
 use crate::node::Held;
+use crate::soak::SoakFact;
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, EnrolmentGrant, Limits, Router, Shard, StatusGrant};
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,14 @@ pub enum Event {
         /// Which.
         batch: BatchId,
     },
-    /// All nodes still in the batch are ready: it cuts over.
+    /// All nodes still in the batch are ready.
+    BatchReady {
+        /// Which.
+        batch: BatchId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Nothing stands before its flip any more: the batch cuts over.
     CutoverStarted {
         /// Which.
         batch: BatchId,
@@ -97,17 +105,22 @@ pub enum Event {
         batch: BatchId,
         /// When.
         at: UnixMillis,
-        /// Version of the routes with the new placements.
-        route_version: u64,
         /// Every node that was sealed, with its new placement.
         placements: Vec<Placement>,
     },
-    /// All committed nodes of a batch are served by their targets.
+    /// All committed nodes of a batch are served by their targets, or were moved back.
     BatchSettled {
         /// Which.
         batch: BatchId,
     },
-    /// An operator ended the soak.
+    /// The soak of a batch came to a verdict.
+    VerdictReached {
+        /// Which.
+        batch: BatchId,
+        /// Which verdict.
+        verdict: Verdict,
+    },
+    /// The soak ended: by an operator, or because the last node that soaked was released or moved back.
     BatchReleased {
         /// Which.
         batch: BatchId,
@@ -116,6 +129,11 @@ pub enum Event {
     },
     /// Every node left the batch.
     BatchAborted {
+        /// Which.
+        batch: BatchId,
+    },
+    /// No node of a batch is served by its target any more, and at least one was moved back.
+    BatchRolledBack {
         /// Which.
         batch: BatchId,
     },
@@ -171,6 +189,56 @@ pub enum Event {
         node: NodeId,
         /// Why.
         reason: String,
+    },
+    /// The taker became the writer, durably.
+    WriterPromoted {
+        /// Which node.
+        node: NodeId,
+        /// The taker's own last change then.
+        seq: u64,
+        /// Snapshots that it had then.
+        snapshots: u64,
+    },
+    /// A way back began: the node goes from target to source, beginning with the fence.
+    RollbackStarted {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        reason: String,
+        /// Only as far as can be proved without seal and commit.
+        rehearsal: bool,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The point of no return of ways back (INV-05).
+    RollbackCommitted {
+        /// When.
+        at: UnixMillis,
+        /// Every node that goes back by this, with its new placement.
+        placements: Vec<Placement>,
+    },
+    /// A way back ended before its commit: the target goes on serving, the source follows again.
+    RollbackUndone {
+        /// Which node.
+        node: NodeId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// An operator wants the old copy of a released node to follow again.
+    RestoreStarted {
+        /// Which node.
+        node: NodeId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Something was seen during the soak.
+    SoakFactSeen {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        fact: SoakFact,
+        /// When.
+        at: UnixMillis,
     },
     /// A one-time token was made.
     EnrolmentGranted {

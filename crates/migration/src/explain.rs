@@ -1,10 +1,10 @@
 //! Why a node is where it is, in an operator's words: what it waits for, and what would make it go on.
 
 mod stages;
+mod waits;
 
 use crate::batch::{Batch, BatchPhase};
-use crate::node::Migration;
-use crate::stage::Stage;
+use crate::node::Node;
 use crate::world::World;
 use serde::{Deserialize, Serialize};
 use shardlift_model::{NodeId, UnixMillis};
@@ -36,11 +36,10 @@ pub fn explain(world: &World, node: &NodeId, now: UnixMillis) -> Option<Explanat
     };
     let stage = moving.stage;
     let since = now.since(moving.stage_since).as_secs();
-    let phase = stage.phase();
-    let Migration { batch, source, target, .. } = moving;
+    let (phase, giver, taker) = (moving.phase(), moving.giver(), moving.taker());
+    let (batch, writer) = (&moving.batch, &known.shard);
     let where_ = format!(
-        "{phase} ({stage}) for {since} s, in batch `{batch}`, from `{source}` to `{target}`; `{}` takes writes",
-        known.shard
+        "{phase} ({stage}) for {since} s, in batch `{batch}`, from `{giver}` to `{taker}`; `{writer}` takes writes",
     );
     let mut told = Explanation { where_, why: stages::why(world, known, moving), waits_for: vec![], unblock: vec![] };
     if let Some(held) = &moving.held {
@@ -50,27 +49,29 @@ pub fn explain(world: &World, node: &NodeId, now: UnixMillis) -> Option<Explanat
         told.unblock.push(held.advice.clone());
         return Some(told);
     }
-    told.waits_for = stages::waits_for(world, known, moving);
-    told.unblock = stages::unblock(world, known, moving);
-    if stage == Stage::Soaking
+    told.waits_for = waits::waits_for(world, known, moving, now);
+    told.unblock = waits::unblock(world, known, moving);
+    if moving.is_soaking()
         && let Some(batch) = world.batches.get(batch)
     {
-        told.soak(world, batch, now);
+        told.soak(world, known, batch, now);
     }
     Some(told)
 }
 
 impl Explanation {
-    fn soak(&mut self, world: &World, batch: &Batch, now: UnixMillis) {
-        let left = world.soak_left(batch, now);
-        if batch.phase == BatchPhase::Soaking && left.is_zero() {
-            self.waits_for.push(format!("an operator to release batch `{}`", batch.batch));
-            self.unblock.push(format!("`shardlift batch release {}`: old credentials end then", batch.batch));
-        } else if batch.phase == BatchPhase::Soaking {
-            self.waits_for.push(format!("the soak, another {} s", left.as_millis().div_ceil(1000)));
+    fn soak(&mut self, world: &World, node: &Node, batch: &Batch, now: UnixMillis) {
+        let name = &batch.batch;
+        let missing = world.soak_missing(batch, now);
+        if batch.phase == BatchPhase::Committed {
+            self.waits_for.push(format!("the other nodes of batch `{name}` to be served by their targets"));
+        } else if missing.is_empty() {
+            self.waits_for.push(format!("an operator to release batch `{name}`"));
+            self.unblock.push(format!("`shardlift batch release {name}`: old credentials end then"));
         } else {
-            self.waits_for.push(format!("the other nodes of batch `{}` to be served by their targets", batch.batch));
+            self.waits_for.push(format!("the verdict of the soak: {}", missing.join("; ")));
         }
+        self.unblock.push(format!("roll back: `shardlift node rollback {}`", node.node));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::decide::{Refusal, decide};
 use crate::invariants::{check_effects, check_step, check_world};
 use crate::world::{Router, Shard};
-use crate::{Effect, Event, FinalState, Input, Migration, Outcome, Stage, World, advance, effects};
+use crate::{Effect, Event, FinalState, Input, Migration, Outcome, SoakPolicy, Stage, When, World, advance, effects};
 use shardlift_model::{BatchId, ByteCount, Generation, NodeId, Sha256, Term, UnixMillis};
 use shardlift_planner::{Plan, PlanBatch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +53,10 @@ pub(crate) fn plan(revision: u64, based_on: u64, batches: &[(&str, &[&str], &[&s
         name: batch(name),
         after: after.iter().map(|name| batch(name)).collect(),
         nodes: nodes.iter().zip(targets.iter().cycle()).map(|(n, t)| (node(n), t.parse().unwrap())).collect(),
+        when: When::Now,
+        windows: Vec::new(),
+        force_after_ms: None,
+        soak: SoakPolicy::default(),
     });
     Plan::new(revision, based_on, "a".parse().unwrap(), BTreeSet::new(), batches.collect()).unwrap()
 }
@@ -60,6 +64,11 @@ pub(crate) fn plan(revision: u64, based_on: u64, batches: &[(&str, &[&str], &[&s
 impl Bench {
     /// Shards a, b, c, a router, and the nodes of the batches on a; the plan is applied, nothing is started.
     pub(crate) fn planned(batches: &[(&str, &[&str], &[&str])]) -> Self {
+        Self::planned_with(batches, |_| ())
+    }
+
+    /// The same, with changes to the batches of the plan.
+    pub(crate) fn planned_with(batches: &[(&str, &[&str], &[&str])], change: impl FnMut(&mut PlanBatch)) -> Self {
         let mut bench = Self { world: empty_world(), journal: Vec::new(), now: UnixMillis(1_000_000), dies_in: None };
         bench.lead();
         for (name, port) in [("a", 1000), ("b", 2000), ("c", 3000)] {
@@ -71,7 +80,10 @@ impl Bench {
             let listed = Input::NodeListed { node: node(name), shard, generation, customer: None, server_name: None };
             bench.input(listed).unwrap();
         }
-        bench.apply_plan(plan(1, 0, batches)).unwrap();
+        let plan = plan(1, 0, batches);
+        let mut batches = plan.batches().to_vec();
+        batches.iter_mut().for_each(change);
+        bench.apply_plan(Plan::new(1, 0, plan.source().clone(), BTreeSet::new(), batches).unwrap()).unwrap();
         bench
     }
 
@@ -188,10 +200,11 @@ impl Bench {
         Some(match moving.stage {
             Stage::Copying | Stage::CatchingUp => Outcome::Following { lag: 0 },
             Stage::Verifying => Outcome::Verified { state: state(5) },
-            Stage::Fencing => Outcome::Fenced { state: state(7) },
-            Stage::Completing => Outcome::Completed { state: state(7) },
+            Stage::Fencing => Outcome::Fenced { state: state(if moving.is_back() { 9 } else { 7 }) },
+            Stage::Completing => Outcome::Completed { state: moving.final_state? },
+            Stage::Promoting => Outcome::Promoted { seq: 3, snapshots: 1 },
             Stage::Probing => {
-                let (shard, generation) = (moving.target.clone(), known.generation);
+                let (shard, generation) = (moving.taker().clone(), known.generation);
                 Outcome::Probed { shard, generation, serving: true }
             }
             Stage::Planned
@@ -201,7 +214,8 @@ impl Bench {
             | Stage::Routing
             | Stage::Soaking
             | Stage::Released
-            | Stage::Aborted => return None,
+            | Stage::Aborted
+            | Stage::RolledBack => return None,
             _ => Outcome::Done,
         })
     }
@@ -220,12 +234,42 @@ impl Bench {
                 }
                 None if self.stage(name) == Stage::Soaking => {
                     let batch = self.moving(name).batch.clone();
-                    self.input(Input::ReleaseBatch { batch }).unwrap();
+                    self.input(Input::ReleaseBatch { batch, force: false }).unwrap();
                 }
+                None if self.stage(name) == Stage::Ready && self.clear_cutovers() => {}
                 None => break,
             }
         }
         assert_eq!(self.stage(name), to);
+    }
+
+    /// Says that the time is right to whatever asks; false when nothing does.
+    pub(crate) fn clear_cutovers(&mut self) -> bool {
+        let asking = self.effects().into_iter().filter_map(|effect| match effect {
+            Effect::AskCutover { batch, .. } => Some(batch),
+            _ => None,
+        });
+        let asking: Vec<BatchId> = asking.collect();
+        for batch in asking.clone() {
+            self.input(Input::CutoverClear { batch, idle: true, routers: true }).unwrap();
+        }
+        !asking.is_empty()
+    }
+
+    pub(crate) fn roll_back(&mut self, name: &str) {
+        self.input(Input::RollBackNode { node: node(name), reason: "it is slow".to_owned() }).unwrap();
+    }
+
+    /// A bench with one node "n1" that goes back and has come to a stage of that.
+    pub(crate) fn back_at(stage: Stage) -> Self {
+        let mut bench = Self::at(Stage::Soaking);
+        bench.roll_back("n1");
+        if matches!(stage, Stage::Unfencing | Stage::Resuming) {
+            bench.now = UnixMillis(bench.now.0 + 30_001);
+            bench.input(Input::Tick).unwrap();
+        }
+        bench.drive("n1", stage);
+        bench
     }
 
     /// A bench with one node "n1" that has come to a stage in the usual way.
@@ -240,6 +284,7 @@ impl Bench {
             // A second node that is not done yet keeps the batch from going on.
             Stage::Ready => Self::started(&["n1", "n2"]),
             Stage::Sealed => Self::started(&["n1", "n2"]),
+            Stage::Detaching | Stage::RolledBack => return Self::back_at(stage),
             _ => Self::started(&["n1"]),
         };
         match stage {
@@ -250,6 +295,10 @@ impl Bench {
             Stage::Unfencing | Stage::Discarding | Stage::Aborted => {
                 bench.drive("n1", Stage::Fencing);
                 bench.input(Input::AbortNode { node: node("n1"), reason: String::new() }).unwrap();
+            }
+            Stage::Restoring | Stage::Resuming => {
+                bench.drive("n1", Stage::Released);
+                bench.input(Input::RestoreNode { node: node("n1") }).unwrap();
             }
             _ => {}
         }

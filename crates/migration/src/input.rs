@@ -1,6 +1,7 @@
 //! What the state machines react to: operators, observations, and answers to effects.
 
 use crate::command::FinalState;
+use crate::soak::SoakFact;
 use crate::world::{Limits, Router, Shard};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Term, Token, UnixMillis};
@@ -79,6 +80,24 @@ pub enum Input {
     ReleaseBatch {
         /// Which.
         batch: BatchId,
+        /// Whatever its verdict.
+        force: bool,
+    },
+    /// Move all nodes of a batch back that can be.
+    RollBackBatch {
+        /// Which.
+        batch: BatchId,
+        /// Why.
+        reason: String,
+    },
+    /// Every router and every source was asked whether a batch may flip now: the answer to `Effect::AskCutover`.
+    CutoverClear {
+        /// Which.
+        batch: BatchId,
+        /// No node of it has a session. True when that was not asked.
+        idle: bool,
+        /// Every router answers. True when there is none.
+        routers: bool,
     },
     /// Take a node out of its batch before the commit.
     AbortNode {
@@ -86,6 +105,30 @@ pub enum Input {
         node: NodeId,
         /// Why.
         reason: String,
+    },
+    /// Move a node back to where it came from.
+    RollBackNode {
+        /// Which.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// Prove the way back of a node without going it.
+    RehearseRollback {
+        /// Which.
+        node: NodeId,
+    },
+    /// Take the old copy of a released node out of quarantine, and let it follow again.
+    RestoreNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// A soaking node was looked at.
+    SoakSeen {
+        /// Which.
+        node: NodeId,
+        /// What was seen.
+        fact: SoakFact,
     },
     /// Let a held node go on.
     RetryNode {
@@ -153,13 +196,20 @@ pub enum Outcome {
     Done,
     /// `Fence`: the final state.
     Fenced {
-        /// As the source has it.
+        /// As the giver has it.
         state: FinalState,
     },
-    /// `CompleteReplica`: the target's state.
+    /// `CompleteReplica`: the taker's state.
     Completed {
-        /// As the target has it.
+        /// As the taker has it.
         state: FinalState,
+    },
+    /// `Promote`: the taker is the writer, durably.
+    Promoted {
+        /// Its own last change then.
+        seq: u64,
+        /// Snapshots that it had then.
+        snapshots: u64,
     },
     /// The watched replica has all objects and tails the journal.
     Following {
@@ -187,7 +237,7 @@ pub enum Outcome {
         /// Whether it serves the node.
         serving: bool,
     },
-    /// The fence is gone: lease over or source restarted.
+    /// The fence is gone: lease over or giver restarted.
     FenceLost {
         /// Why.
         reason: String,

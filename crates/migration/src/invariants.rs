@@ -11,7 +11,7 @@ pub use effects::check_effects;
 pub use steps::check_step;
 
 use crate::node::{Migration, Node};
-use crate::stage::Stage;
+use crate::stage::{Direction, Stage};
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,26 +51,36 @@ pub fn check_world(world: &World) -> Vec<Violation> {
     found
 }
 
-/// INV-05: from the seal on, both sides were seen at the final state, without damage that nobody accepted.
+/// INV-05: from the seal until the taker serves, both sides were seen at the final state, without damage that nobody
+/// accepted. A rehearsal never seals.
 fn commit_is_verified(node: &Node, moving: &Migration) -> Option<Violation> {
-    let bound = matches!(moving.stage, Stage::Sealing | Stage::Sealed) || moving.stage.is_committed();
-    if !bound {
+    use Stage::{Probing, Promoting, Retiring, Routing, Sealed, Sealing};
+    if !matches!(moving.stage, Sealing | Sealed | Promoting | Retiring | Routing | Probing) {
         return None;
+    }
+    if moving.is_back() && moving.rehearsal {
+        return Some(violation("INV-12", format!("the rehearsal of `{}` is {}", node.node, moving.stage)));
     }
     let Some(state) = moving.final_state else {
         return Some(violation("INV-05", format!("`{}` is {} without a final state", node.node, moving.stage)));
     };
     if moving.verified != Some(state) {
-        let what = format!("`{}` is {} at a state that the target was not seen at", node.node, moving.stage);
+        let what = format!("`{}` is {} at a state that the taker was not seen at", node.node, moving.stage);
         return Some(violation("INV-05", what));
     }
     let accepted = state.damaged == 0 || moving.accept_damaged;
     (!accepted).then(|| violation("INV-05", format!("`{}` moves {} damaged objects", node.node, state.damaged)))
 }
 
-/// INV-01, INV-06: the placement is the source before the commit and the target from it on.
+/// INV-01, INV-06: the placement is the source or the target as the direction and the stage say.
 fn placement_fits_stage(node: &Node, moving: &Migration) -> Option<Violation> {
-    let expected = if moving.stage.is_committed() { &moving.target } else { &moving.source };
+    let back = moving.direction == Direction::Back;
+    let at_target = match moving.stage {
+        // The undo of a way back ends here, and so does the restoration of an old copy: the target serves in both.
+        Stage::Resuming => true,
+        stage => stage.is_committed() != back,
+    };
+    let expected = if at_target { &moving.target } else { &moving.source };
     // A move that is over says nothing about where later events put the node.
     if moving.stage.is_over() || node.shard == *expected {
         return None;
@@ -105,9 +115,12 @@ fn server_names_are_unique(world: &World) -> Vec<Violation> {
     found
 }
 
-/// Rule 5 of the move: clients are parked for one batch at a time.
+/// Rule 5 of the move: on the way forward, clients are parked for one batch at a time. A way back waits for nobody.
 fn one_batch_flips(world: &World) -> Option<Violation> {
-    let parked = |node: &&Node| node.migration.as_ref().is_some_and(|m| m.stage.is_cutting_over() && !m.has_left());
+    let parked = |node: &&Node| {
+        let forward = |m: &Migration| m.direction == Direction::Forward && m.stage.is_cutting_over() && !m.has_left();
+        node.migration.as_ref().is_some_and(forward)
+    };
     let mut batches = world.nodes.values().filter(parked).filter_map(|n| n.migration.as_ref()).map(|m| &m.batch);
     let first = batches.next()?;
     let other = batches.find(|batch| *batch != first)?;

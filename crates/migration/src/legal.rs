@@ -3,6 +3,7 @@
 //! What [`crate::decide()`] and [`crate::advance()`] answer is always legal. A journal with an illegal event was not written
 //! by this program, or was damaged: recovery refuses it. Time is not judged here, so that replay gives what live gave.
 
+mod back;
 mod batch;
 mod fleet;
 mod node;
@@ -90,6 +91,9 @@ pub enum Illegal {
         /// What is wrong.
         why: &'static str,
     },
+    /// A commit that commits nothing.
+    #[error("a commit places at least one node")]
+    EmptyCommit,
     /// The fence only moves on.
     #[error("generation {generation} of node `{node}` does not follow {present}")]
     Generation {
@@ -164,18 +168,27 @@ impl World {
             | Event::BatchStarted { .. }
             | Event::BatchPaused { .. }
             | Event::BatchResumed { .. }
+            | Event::BatchReady { .. }
             | Event::CutoverStarted { .. }
             | Event::BatchCommitted { .. }
             | Event::BatchSettled { .. }
+            | Event::VerdictReached { .. }
             | Event::BatchReleased { .. }
-            | Event::BatchAborted { .. } => self.legal_for_batch(event),
+            | Event::BatchAborted { .. }
+            | Event::BatchRolledBack { .. } => self.legal_for_batch(event),
             Event::StageEntered { .. }
             | Event::ReplicaVerified { .. }
             | Event::FinalStateNamed { .. }
             | Event::FenceLost { .. }
             | Event::MoveHeld { .. }
             | Event::MoveRetried { .. }
-            | Event::UndoStarted { .. } => self.legal_for_node(event),
+            | Event::UndoStarted { .. }
+            | Event::WriterPromoted { .. } => self.legal_for_node(event),
+            Event::RollbackStarted { .. }
+            | Event::RollbackCommitted { .. }
+            | Event::RollbackUndone { .. }
+            | Event::RestoreStarted { .. }
+            | Event::SoakFactSeen { .. } => self.legal_for_way_back(event),
         }
     }
 

@@ -1,17 +1,42 @@
 //! Questions to the world that several parts ask. None changes it.
 
-use crate::batch::{Batch, BatchPhase};
+use crate::batch::{Batch, BatchPhase, Verdict};
 use crate::node::{Migration, Node};
 use crate::stage::Stage;
 use crate::world::World;
-use shardlift_model::{NodeId, ServerName, ShardId, Step, Token};
+use shardlift_model::{BatchId, Generation, NodeId, ServerName, ShardId, Step, Token, UnixMillis};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where a server name leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed<'w> {
+    /// Whose name it is.
+    pub node: &'w NodeId,
+    /// The shard that can serve it.
+    pub shard: &'w ShardId,
+    /// The place of this route in the order of all routes of the node.
+    pub token: Token,
+}
 
 impl World {
     /// The place of a node's present command in the order of all its commands (INV-03).
     #[must_use]
     pub const fn token(&self, node: &Node) -> Token {
         Token { term: self.term, generation: node.generation, step: node.step }
+    }
+
+    /// The token of a node's present route. Between the commit and the promotion that is one of the generation before.
+    #[must_use]
+    pub fn route_token(&self, node: &Node) -> Token {
+        match &node.migration {
+            Some(moving) if moving.stage == Stage::Promoting => Token {
+                term: self.term,
+                generation: Generation(node.generation.0.saturating_sub(1)),
+                step: moving.sealed_step.unwrap_or(Step(0)),
+            },
+            _ => self.token(node),
+        }
     }
 
     /// A node that has or had a move, with the move.
@@ -31,28 +56,75 @@ impl World {
     }
 
     /// The batch that parks clients, or whose clients are not all served by their targets yet. There is at most one:
-    /// routes cannot change while a node is being promoted, so a second cutover would only make more clients wait.
+    /// what goes wrong in a flip is seen before the next one begins.
     #[must_use]
     pub fn flipping(&self) -> Option<&Batch> {
         self.batches.values().find(|batch| matches!(batch.phase, BatchPhase::CuttingOver | BatchPhase::Committed))
     }
 
-    /// The batches that this one waits for and that have not come to their soak.
-    pub fn unmet_after<'w>(&'w self, batch: &'w Batch) -> impl Iterator<Item = &'w shardlift_model::BatchId> {
-        let met = |phase| matches!(phase, BatchPhase::Soaking | BatchPhase::Released | BatchPhase::Aborted);
-        batch.after.iter().filter(move |name| !self.batches.get(*name).is_some_and(|other| met(other.phase)))
+    /// The batches that this one waits for and that have not come to a good end. One that was moved back holds those that
+    /// wait for it: an operator must look, and plan anew.
+    pub fn unmet_after<'w>(&'w self, batch: &'w Batch) -> impl Iterator<Item = &'w BatchId> {
+        let met = |other: &Batch| match other.phase {
+            BatchPhase::Released | BatchPhase::Aborted => true,
+            BatchPhase::Soaking => other.verdict == Some(Verdict::Good),
+            _ => false,
+        };
+        batch.after.iter().filter(move |name| !self.batches.get(*name).is_some_and(met))
     }
 
-    /// True when a started batch may cut over now.
+    /// True when all nodes that are left in a started batch are ready.
     #[must_use]
-    pub fn may_cut_over(&self, batch: &Batch) -> bool {
+    pub fn is_ready(&self, batch: &Batch) -> bool {
         let mut remaining = self.remaining(batch).peekable();
         batch.phase == BatchPhase::Preparing
-            && !batch.paused
             && remaining.peek().is_some()
             && remaining.all(|(_, moving)| moving.stage == Stage::Ready && !moving.is_idle())
-            && self.unmet_after(batch).next().is_none()
-            && self.flipping().is_none()
+    }
+
+    /// True when nothing that is recorded stands before the flip of a batch: it is asked then whether the time is right.
+    #[must_use]
+    pub fn is_flippable(&self, batch: &Batch) -> bool {
+        !batch.paused && self.is_ready(batch) && self.unmet_after(batch).next().is_none() && self.flipping().is_none()
+    }
+
+    /// True when a started batch may cut over at this time, as far as that is recorded.
+    #[must_use]
+    pub fn may_cut_over(&self, batch: &Batch, now: UnixMillis) -> bool {
+        self.is_flippable(batch) && batch.window_at(now)
+    }
+
+    /// True when all committed nodes of a batch are served by their targets, or were moved back.
+    #[must_use]
+    pub fn is_settled(&self, batch: &Batch) -> bool {
+        let rests = |moving: &Migration| moving.is_soaking() || moving.stage.is_over();
+        let mut soaking = self.remaining(batch).filter(|(_, moving)| moving.is_soaking());
+        soaking.next().is_some() && self.remaining(batch).all(|(_, moving)| rests(moving))
+    }
+
+    /// How long a batch still has to soak. Counted from the last of its nodes that came to be served by its target.
+    #[must_use]
+    pub fn soak_left(&self, batch: &Batch, now: UnixMillis) -> Duration {
+        let soaking = self.remaining(batch).filter(|(_, moving)| moving.is_soaking());
+        let since = soaking.map(|(_, moving)| moving.stage_since).max();
+        let soaked = since.map_or(Duration::ZERO, |since| now.since(since));
+        Duration::from_millis(batch.soak.min_ms).saturating_sub(soaked)
+    }
+
+    /// The first alert of a batch's soak: of which node, and what.
+    #[must_use]
+    pub fn soak_alert<'w>(&'w self, batch: &'w Batch) -> Option<(&'w NodeId, &'w str)> {
+        let soaking = self.remaining(batch).filter(|(_, moving)| moving.is_soaking());
+        soaking.filter_map(|(node, moving)| Some((&node.node, moving.soak.alert.as_deref()?))).next()
+    }
+
+    /// The nodes of a batch that have not shown yet what its policy asks of each.
+    pub fn soak_unproved<'w>(&'w self, batch: &'w Batch) -> impl Iterator<Item = (&'w Node, &'w Migration)> {
+        let proved = |moving: &Migration| {
+            let backup = !batch.soak.backup || moving.soak.backup_seen.is_some();
+            moving.is_soaking() && backup && (!batch.soak.verify || moving.soak.verified)
+        };
+        self.remaining(batch).filter(move |(_, moving)| !moving.stage.is_over() && !proved(moving))
     }
 
     /// How many more nodes may begin to seed.
@@ -69,18 +141,17 @@ impl World {
         self.server_names.get(name)
     }
 
-    /// The routes that follow from the committed placements (INV-06): which shard each server name leads to.
+    /// The routes that follow from the committed placements (INV-06). A node that is being promoted keeps the way to its
+    /// giver: the taker cannot serve it yet, and one dead taker does not keep the other nodes from their routes.
     #[must_use]
-    pub fn routes(&self) -> BTreeMap<&ServerName, (&NodeId, &ShardId)> {
-        self.nodes.values().map(|node| (&node.server_name, (&node.node, &node.shard))).collect()
+    pub fn routes(&self) -> BTreeMap<&ServerName, Routed<'_>> {
+        self.nodes.values().map(|node| (&node.server_name, self.route(node))).collect()
     }
 
-    /// True when routers may hold the routes of the present version: no client may be led to a shard that is still being
-    /// promoted and cannot serve it.
-    #[must_use]
-    pub fn routes_are_servable(&self) -> bool {
-        let promoting = |node: &Node| node.migration.as_ref().is_some_and(|moving| moving.stage == Stage::Promoting);
-        !self.nodes.values().any(promoting)
+    fn route<'w>(&self, node: &'w Node) -> Routed<'w> {
+        let promoting = node.migration.as_ref().filter(|moving| moving.stage == Stage::Promoting);
+        let shard = promoting.map_or(&node.shard, Migration::giver);
+        Routed { node: &node.node, shard, token: self.route_token(node) }
     }
 }
 

@@ -1,9 +1,11 @@
 //! One node: where it is, who owns it, and its present move.
 
 use crate::command::FinalState;
-use crate::stage::Stage;
+use crate::soak::SoakFacts;
+use crate::stage::{Direction, Phase, Stage};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Step, UnixMillis};
+use std::collections::BTreeSet;
 
 /// What the controller knows for sure about a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Node {
     /// Serials handed out under the last enrolment token, oldest first: more than one when an answer was lost.
     #[serde(default)]
     pub serials: Vec<String>,
+    /// Shards that hold an old copy since a move was taken back. Such a copy is kept: a later move goes on from it.
+    #[serde(default)]
+    pub old_copies: BTreeSet<ShardId>,
     /// The present or last move.
     pub migration: Option<Migration>,
 }
@@ -61,6 +66,9 @@ pub struct Migration {
     pub source: ShardId,
     /// Where it goes.
     pub target: ShardId,
+    /// Which way it goes at present.
+    #[serde(default)]
+    pub direction: Direction,
     /// Where it stands.
     pub stage: Stage,
     /// When it came there.
@@ -83,6 +91,55 @@ pub struct Migration {
     /// Work has to be begun anew under a new token: a fence was lost, or an operator let a held move go on.
     #[serde(default)]
     pub reenter: bool,
+    /// The last step before the commit, under the generation before it: clients are led to the giver under it until the
+    /// taker is promoted.
+    #[serde(default)]
+    pub sealed_step: Option<Step>,
+    /// What the taker said when it became the writer.
+    #[serde(default)]
+    pub promoted: Option<Promoted>,
+    /// Version of the first routes that lead to the taker.
+    #[serde(default)]
+    pub route_version: Option<u64>,
+    /// What was seen during the soak.
+    #[serde(default)]
+    pub soak: SoakFacts,
+    /// Why it goes back, or last did.
+    #[serde(default)]
+    pub rollback_reason: Option<String>,
+    /// The way back is only rehearsed: all but seal and commit.
+    #[serde(default)]
+    pub rehearsal: bool,
+    /// When the present or last way back began.
+    #[serde(default)]
+    pub cutover_at: Option<UnixMillis>,
+    /// Why the last way back was undone.
+    #[serde(default)]
+    pub rollback_failed: Option<String>,
+    /// The last way back that was rehearsed with success.
+    #[serde(default)]
+    pub rehearsed: Option<Rehearsal>,
+    /// A way back was begun because the verdict on its batch was bad; it is begun once.
+    #[serde(default)]
+    pub verdict_heeded: bool,
+}
+
+/// What a shard said when it became the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// Its own last change then: the old copy follows from there.
+    pub seq: u64,
+    /// Snapshots that it had then.
+    pub snapshots: u64,
+}
+
+/// A way back that was proved up to the seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// When clients were let go again.
+    pub at: UnixMillis,
+    /// How long they had waited.
+    pub took_ms: u64,
 }
 
 /// A move that needs an operator.
@@ -104,6 +161,7 @@ impl Migration {
             batch,
             source,
             target,
+            direction: Direction::Forward,
             stage: Stage::Planned,
             stage_since: at,
             accept_damaged: false,
@@ -114,13 +172,80 @@ impl Migration {
             fence_attempts: 0,
             fence_lost: None,
             reenter: false,
+            sealed_step: None,
+            promoted: None,
+            route_version: None,
+            soak: SoakFacts::NONE,
+            rollback_reason: None,
+            rehearsal: false,
+            cutover_at: None,
+            rollback_failed: None,
+            rehearsed: None,
+            verdict_heeded: false,
         }
     }
 
-    /// True when the node no longer flips with its batch: its undo is decided, under way or over.
+    /// Who gives the node away in the present direction.
+    #[must_use]
+    pub const fn giver(&self) -> &ShardId {
+        match self.direction {
+            Direction::Forward => &self.source,
+            Direction::Back => &self.target,
+        }
+    }
+
+    /// Who gets the node in the present direction.
+    #[must_use]
+    pub const fn taker(&self) -> &ShardId {
+        match self.direction {
+            Direction::Forward => &self.target,
+            Direction::Back => &self.source,
+        }
+    }
+
+    /// The phase, in people's words.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match (self.direction, self.stage) {
+            (Direction::Back, stage) if !stage.is_over() => Phase::RollingBack,
+            (_, stage) => stage.phase(),
+        }
+    }
+
+    /// True while it goes back.
+    #[must_use]
+    pub const fn is_back(&self) -> bool {
+        matches!(self.direction, Direction::Back)
+    }
+
+    /// True when the move forward was committed: only a way back leads to the source.
+    #[must_use]
+    pub const fn is_committed(&self) -> bool {
+        self.is_back() || self.stage.is_committed()
+    }
+
+    /// True when the target serves the node and the source follows it, with nothing under way.
+    #[must_use]
+    pub const fn is_soaking(&self) -> bool {
+        matches!((self.direction, self.stage), (Direction::Forward, Stage::Soaking))
+    }
+
+    /// True while fence, copy or way back is taken back, and after it.
+    #[must_use]
+    pub const fn is_undoing(&self) -> bool {
+        self.stage.is_undo() || matches!((self.direction, self.stage), (Direction::Back, Stage::Resuming))
+    }
+
+    /// True when the taker was seen equal at the final state (INV-05).
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.final_state.is_some() && self.verified == self.final_state
+    }
+
+    /// True when the node no longer flips with its batch: its undo before the commit is decided, under way or over.
     #[must_use]
     pub const fn has_left(&self) -> bool {
-        self.undo_reason.is_some() || matches!(self.stage, Stage::Unfencing | Stage::Discarding | Stage::Aborted)
+        !self.is_back() && (self.undo_reason.is_some() || self.stage.is_undo())
     }
 
     /// True when this many damaged objects do not stand in the way of the move (INV-05).
@@ -132,7 +257,7 @@ impl Migration {
     /// True when the move waits for an operator or for its turn to begin anew: nothing runs for it meanwhile.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
-        self.held.is_some() || self.reenter || (self.undo_reason.is_some() && !self.stage.is_undo())
+        self.held.is_some() || self.reenter || (self.undo_reason.is_some() && !self.is_undoing())
     }
 }
 

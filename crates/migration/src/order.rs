@@ -1,12 +1,13 @@
-//! The order of stages, as data: which stage may follow which, and what must be done to undo each.
+//! The order of stages, as data: which stage may follow which, in which direction, and what must be done to undo each.
 
-use crate::stage::Stage;
+use crate::stage::{Direction, Stage};
 
 /// Which stages may follow each stage.
 ///
 /// A stage that follows itself, `starting` after a later stage before the fence, and `fencing` after `completing` or
-/// `sealing` are work begun anew. `promoting` after `sealed` is the batch's commit and nothing else.
-pub const STAGE_ORDER: [(Stage, &[Stage]); 23] = [
+/// `sealing` are work begun anew. `promoting` after `sealed` is the commit and nothing else; `fencing` after `routing`,
+/// `probing` or `soaking` is the start of a way back; `restoring` after `released` is an operator's decision.
+pub const STAGE_ORDER: [(Stage, &[Stage]); 28] = [
     (Stage::Planned, &[Stage::Offering, Stage::Aborted]),
     (Stage::Offering, &[Stage::Offering, Stage::Starting, Stage::Aborted]),
     (Stage::Starting, &[Stage::Starting, Stage::Copying, Stage::Discarding]),
@@ -20,41 +21,69 @@ pub const STAGE_ORDER: [(Stage, &[Stage]); 23] = [
     (Stage::Completing, &[Stage::Fencing, Stage::Sealing, Stage::Unfencing]),
     (Stage::Sealing, &[Stage::Fencing, Stage::Sealed, Stage::Unfencing]),
     (Stage::Sealed, &[Stage::Promoting, Stage::Unfencing]),
-    (Stage::Promoting, &[Stage::Promoting, Stage::Routing]),
-    (Stage::Routing, &[Stage::Retiring]),
-    (Stage::Retiring, &[Stage::Retiring, Stage::Probing]),
-    (Stage::Probing, &[Stage::Soaking]),
-    (Stage::Soaking, &[Stage::Releasing]),
-    (Stage::Releasing, &[Stage::Releasing, Stage::Released]),
-    (Stage::Released, &[]),
-    (Stage::Unfencing, &[Stage::Unfencing, Stage::Discarding]),
+    (Stage::Promoting, &[Stage::Promoting, Stage::Retiring]),
+    (Stage::Retiring, &[Stage::Retiring, Stage::Routing]),
+    (Stage::Routing, &[Stage::Probing, Stage::Fencing]),
+    (Stage::Probing, &[Stage::Soaking, Stage::Detaching, Stage::Fencing]),
+    (Stage::Soaking, &[Stage::Fencing, Stage::Releasing]),
+    (Stage::Detaching, &[Stage::Detaching, Stage::RolledBack]),
+    (Stage::Releasing, &[Stage::Releasing, Stage::Quarantining]),
+    (Stage::Quarantining, &[Stage::Quarantining, Stage::Released]),
+    (Stage::Released, &[Stage::Restoring]),
+    (Stage::Restoring, &[Stage::Restoring, Stage::Resuming]),
+    (Stage::Resuming, &[Stage::Resuming, Stage::Soaking]),
+    (Stage::Unfencing, &[Stage::Unfencing, Stage::Discarding, Stage::Resuming]),
     (Stage::Discarding, &[Stage::Discarding, Stage::Aborted]),
     (Stage::Aborted, &[]),
+    (Stage::RolledBack, &[]),
+];
+
+/// Ways that exist in one direction only: the direction in which a move is when it takes them. All others are the same
+/// both ways. A way back is begun while the move still goes forward, and its undo ends with the move going forward again.
+const ONE_WAY: [(Stage, Stage, Direction); 8] = [
+    (Stage::Ready, Stage::Fencing, Direction::Forward),
+    (Stage::Routing, Stage::Fencing, Direction::Forward),
+    (Stage::Probing, Stage::Fencing, Direction::Forward),
+    (Stage::Soaking, Stage::Fencing, Direction::Forward),
+    (Stage::Probing, Stage::Soaking, Direction::Forward),
+    (Stage::Probing, Stage::Detaching, Direction::Back),
+    (Stage::Unfencing, Stage::Discarding, Direction::Forward),
+    (Stage::Unfencing, Stage::Resuming, Direction::Back),
 ];
 
 impl Stage {
-    /// The stages that may follow.
+    /// The stages that may follow, in one direction or the other.
     #[must_use]
     pub fn followers(self) -> &'static [Self] {
         STAGE_ORDER.iter().find(|(stage, _)| *stage == self).map_or(&[], |(_, followers)| followers)
     }
 
-    /// Where an undo begins. `None` from the commit on, and when an undo is under way or over.
+    /// The stages that may follow while a move goes in this direction.
+    pub fn allowed(self, direction: Direction) -> impl Iterator<Item = Self> {
+        let other_way =
+            move |next| ONE_WAY.iter().any(|(from, to, only)| *from == self && *to == next && *only != direction);
+        self.followers().iter().copied().filter(move |next| !other_way(*next))
+    }
+
+    /// Where an undo begins. `None` where the commit stands, and when an undo is under way or over.
     ///
     /// Before `StartReplica` was sent there is nothing to take back: an offer lets the target read and no more. From the
-    /// fence on the source comes first, so that its clients are served again as soon as can be.
+    /// fence on the giver comes first, so that its clients are served again as soon as can be.
     #[must_use]
-    pub const fn undo(self) -> Option<Self> {
-        match self {
-            Self::Planned | Self::Offering => Some(Self::Aborted),
-            Self::Starting
-            | Self::Copying
-            | Self::CatchingUp
-            | Self::VerifyRequested
-            | Self::Verifying
-            | Self::AwaitingCertificate
-            | Self::Ready => Some(Self::Discarding),
-            Self::Fencing | Self::Completing | Self::Sealing | Self::Sealed => Some(Self::Unfencing),
+    pub const fn undo(self, direction: Direction) -> Option<Self> {
+        match (self, direction) {
+            (Self::Fencing | Self::Completing | Self::Sealing | Self::Sealed, _) => Some(Self::Unfencing),
+            (Self::Planned | Self::Offering, Direction::Forward) => Some(Self::Aborted),
+            (
+                Self::Starting
+                | Self::Copying
+                | Self::CatchingUp
+                | Self::VerifyRequested
+                | Self::Verifying
+                | Self::AwaitingCertificate
+                | Self::Ready,
+                Direction::Forward,
+            ) => Some(Self::Discarding),
             _ => None,
         }
     }
@@ -75,14 +104,23 @@ impl Stage {
             | Self::AwaitingCertificate
             | Self::Ready => Some(Self::Starting),
             Self::Fencing | Self::Completing | Self::Sealing => Some(Self::Fencing),
-            Self::Promoting | Self::Retiring | Self::Releasing | Self::Unfencing | Self::Discarding => Some(self),
+            Self::Promoting
+            | Self::Retiring
+            | Self::Detaching
+            | Self::Releasing
+            | Self::Quarantining
+            | Self::Restoring
+            | Self::Resuming
+            | Self::Unfencing
+            | Self::Discarding => Some(self),
             Self::Planned
             | Self::Sealed
             | Self::Routing
             | Self::Probing
             | Self::Soaking
             | Self::Released
-            | Self::Aborted => None,
+            | Self::Aborted
+            | Self::RolledBack => None,
         }
     }
 
@@ -98,6 +136,8 @@ impl Stage {
 mod tests {
     use super::*;
 
+    const BOTH: [Direction; 2] = [Direction::Forward, Direction::Back];
+
     #[test]
     fn the_table_has_every_stage_once_and_in_order() {
         assert_eq!(STAGE_ORDER.map(|(stage, _)| stage), Stage::ALL);
@@ -105,42 +145,59 @@ mod tests {
 
     #[test]
     fn undo_and_retry_lead_only_where_the_table_allows() {
-        for stage in Stage::ALL {
-            for next in [stage.undo(), stage.again()].into_iter().flatten() {
-                assert!(stage.followers().contains(&next), "{stage:?} -> {next:?}");
+        for (stage, direction) in Stage::ALL.into_iter().flat_map(|stage| BOTH.map(|direction| (stage, direction))) {
+            for next in [stage.undo(direction), stage.again()].into_iter().flatten() {
+                assert!(stage.allowed(direction).any(|allowed| allowed == next), "{stage:?} -> {next:?}");
             }
         }
     }
 
     #[test]
-    fn no_way_leads_from_a_commit_back_before_it() {
+    fn every_one_way_is_a_way() {
+        for (from, to, _) in ONE_WAY {
+            assert!(from.followers().contains(&to), "{from:?} -> {to:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_way_back_leads_from_a_commit_before_it() {
         for stage in Stage::ALL.into_iter().filter(|stage| stage.is_committed()) {
-            assert!(stage.followers().iter().all(|next| next.is_committed()), "{stage:?}");
-            assert_eq!(stage.undo(), None);
+            let before: Vec<Stage> = stage.allowed(Direction::Back).filter(|next| !next.is_committed()).collect();
+            assert_eq!(before, [], "{stage:?}");
+            let before: Vec<Stage> = stage.allowed(Direction::Forward).filter(|next| !next.is_committed()).collect();
+            let begins = matches!(stage, Stage::Routing | Stage::Probing | Stage::Soaking);
+            assert_eq!(before, if begins { vec![Stage::Fencing] } else { vec![] }, "{stage:?}");
+            assert!(BOTH.iter().all(|direction| stage.undo(*direction).is_none()), "{stage:?}");
         }
     }
 
     #[test]
-    fn every_stage_leads_to_an_end() {
-        for stage in Stage::ALL {
-            let mut seen = vec![stage];
-            let mut at = 0;
-            while at < seen.len() {
-                for next in seen[at].followers() {
-                    if !seen.contains(next) {
-                        seen.push(*next);
+    fn every_stage_leads_to_an_end_in_its_direction() {
+        for direction in BOTH {
+            for stage in Stage::ALL {
+                let mut seen = vec![stage];
+                let mut at = 0;
+                while at < seen.len() {
+                    for next in seen[at].allowed(direction) {
+                        if !seen.contains(&next) {
+                            seen.push(next);
+                        }
                     }
+                    at += 1;
                 }
-                at += 1;
+                assert!(
+                    seen.iter().any(|stage| stage.is_over() || *stage == Stage::Soaking),
+                    "{stage:?} {direction:?}"
+                );
             }
-            assert!(seen.iter().any(|stage| stage.is_over()), "{stage:?}");
         }
     }
 
     #[test]
     fn every_stage_before_the_commit_can_be_undone() {
         for stage in Stage::ALL.into_iter().filter(|stage| !stage.is_committed() && !stage.is_undo()) {
-            assert!(stage.undo().is_some(), "{stage:?}");
+            assert!(stage.undo(Direction::Forward).is_some(), "{stage:?}");
+            assert!(!stage.is_cutting_over() || stage.undo(Direction::Back).is_some(), "{stage:?}");
         }
     }
 }

@@ -21,19 +21,35 @@ pub enum Phase {
     Sealed,
     /// The target is the writer by record; promotion and routing follow.
     Committed,
-    /// The target serves; the source keeps its copy.
+    /// The target serves; the source keeps its copy and follows it: the way back.
     Soaking,
-    /// Old credentials ended; the move is over.
+    /// The former writer takes the writes back; all that was stored since the flip goes with it.
+    RollingBack,
+    /// Old credentials ended and the old copy is renamed aside; the move is over.
     Released,
+    /// The old copy is taken out of quarantine and made to follow again.
+    Restoring,
     /// Being undone before the commit: fence and incoming copy are taken back.
     Undoing,
     /// Undone; the source serves as before.
     Aborted,
-    /// Moved back after the commit.
+    /// Moved back after the commit; the source serves again.
     RolledBack,
 }
 
-/// One step inside a phase. Stages with a command send it until it is answered.
+/// Which way a node goes at present. The protocol is the same both ways; only who gives and who takes is swapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From source to target.
+    #[default]
+    Forward,
+    /// From target to source.
+    Back,
+}
+
+/// One step inside a phase. Stages with a command send it until it is answered. From the fence to the probe, the giver and
+/// the taker are source and target of a move that goes forward, and target and source of one that goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -55,39 +71,49 @@ pub enum Stage {
     AwaitingCertificate,
     /// Waits for the batch.
     Ready,
-    /// Command to the source: fence.
+    /// Command to the giver: fence.
     Fencing,
-    /// Command to the target: final delta. The fence is renewed.
+    /// Command to the taker: final delta. The fence is renewed.
     Completing,
-    /// Command to the source: seal. The fence is renewed.
+    /// Command to the giver: seal. The fence is renewed.
     Sealing,
-    /// Waits for the batch's commit.
+    /// Waits for the commit.
     Sealed,
-    /// Command to the target: become the writer.
+    /// Command to the taker: become the writer.
     Promoting,
+    /// Command to the giver: forward clients to the new writer, and follow it.
+    Retiring,
     /// Waits for the routers to hold the new route.
     Routing,
-    /// Command to the source: let parked clients go.
-    Retiring,
     /// Asks, through the router, which shard answers.
     Probing,
-    /// The target serves.
+    /// The target serves, the source follows it.
     Soaking,
-    /// Command to the target: end old credentials.
+    /// Command to the giver of a move that went back: stop following, keep the copy.
+    Detaching,
+    /// Command to the writer: end old credentials.
     Releasing,
+    /// Command to the source: rename the old copy aside.
+    Quarantining,
     /// The move is over.
     Released,
-    /// Command to the source: admit mutations again.
+    /// Command to the source: take the old copy out of quarantine.
+    Restoring,
+    /// Command to the source: follow the writer again.
+    Resuming,
+    /// Command to the giver: admit mutations again.
     Unfencing,
     /// Command to the target: give up the incoming copy.
     Discarding,
     /// Undone.
     Aborted,
+    /// Moved back.
+    RolledBack,
 }
 
 impl Stage {
     /// All stages.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::Planned,
         Self::Offering,
         Self::Starting,
@@ -102,18 +128,23 @@ impl Stage {
         Self::Sealing,
         Self::Sealed,
         Self::Promoting,
-        Self::Routing,
         Self::Retiring,
+        Self::Routing,
         Self::Probing,
         Self::Soaking,
+        Self::Detaching,
         Self::Releasing,
+        Self::Quarantining,
         Self::Released,
+        Self::Restoring,
+        Self::Resuming,
         Self::Unfencing,
         Self::Discarding,
         Self::Aborted,
+        Self::RolledBack,
     ];
 
-    /// The phase that this stage belongs to.
+    /// The phase that this stage belongs to while a move goes forward; [`crate::Migration::phase()`] knows the direction.
     #[must_use]
     pub const fn phase(self) -> Phase {
         match self {
@@ -123,21 +154,25 @@ impl Stage {
             Self::Ready => Phase::Ready,
             Self::Fencing | Self::Completing | Self::Sealing => Phase::Fenced,
             Self::Sealed => Phase::Sealed,
-            Self::Promoting | Self::Routing | Self::Retiring | Self::Probing => Phase::Committed,
+            Self::Promoting | Self::Retiring | Self::Routing | Self::Probing => Phase::Committed,
             Self::Soaking => Phase::Soaking,
-            Self::Releasing | Self::Released => Phase::Released,
+            Self::Detaching => Phase::RollingBack,
+            Self::Releasing | Self::Quarantining | Self::Released => Phase::Released,
+            Self::Restoring | Self::Resuming => Phase::Restoring,
             Self::Unfencing | Self::Discarding => Phase::Undoing,
             Self::Aborted => Phase::Aborted,
+            Self::RolledBack => Phase::RolledBack,
         }
     }
 
-    /// True from the commit on: there is no undo any more, only a reverse move.
+    /// True from the commit of the present direction on, and wherever the old copy waits for what comes next.
     #[must_use]
     pub const fn is_committed(self) -> bool {
-        matches!(self.phase(), Phase::Committed | Phase::Soaking | Phase::Released)
+        use Phase::{Committed, Released, Restoring, RolledBack, RollingBack, Soaking};
+        matches!(self.phase(), Committed | Soaking | RollingBack | Released | Restoring | RolledBack)
     }
 
-    /// True while an undo is carried out, and after it.
+    /// True while a fence or a copy is taken back, and after it.
     #[must_use]
     pub const fn is_undo(self) -> bool {
         matches!(self, Self::Unfencing | Self::Discarding | Self::Aborted)
@@ -149,16 +184,16 @@ impl Stage {
         matches!(self.phase(), Phase::Seeding)
     }
 
-    /// True while the source parks clients for this node.
+    /// True while the giver parks clients for this node.
     #[must_use]
     pub const fn is_cutting_over(self) -> bool {
         matches!(self.phase(), Phase::Fenced | Phase::Sealed)
     }
 
-    /// True when nothing more will happen to this move.
+    /// True when nothing more will happen to this move by itself.
     #[must_use]
     pub const fn is_over(self) -> bool {
-        matches!(self, Self::Released | Self::Aborted)
+        matches!(self, Self::Released | Self::Aborted | Self::RolledBack)
     }
 }
 
@@ -175,10 +210,23 @@ impl Phase {
             Self::Sealed => "sealed",
             Self::Committed => "committed",
             Self::Soaking => "soaking",
+            Self::RollingBack => "rolling_back",
             Self::Released => "released",
+            Self::Restoring => "restoring",
             Self::Undoing => "undoing",
             Self::Aborted => "aborted",
             Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+impl Direction {
+    /// The word for people and files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Back => "back",
         }
     }
 }

@@ -16,7 +16,8 @@ pub struct Limits {
     pub fence_lease_ms: u32,
     /// How long the source waits for requests in flight, in milliseconds.
     pub drain_ms_max: u32,
-    /// How long a batch may park clients before the nodes that are not sealed leave it, in milliseconds.
+    /// How long a batch may park clients before the nodes that are not sealed leave it, in milliseconds. A way back that
+    /// is not sealed after as long is undone.
     pub cutover_ms_max: u32,
     /// How often a lost fence is set again in one cutover.
     pub fence_attempts_max: u32,
@@ -24,8 +25,6 @@ pub struct Limits {
     pub ready_lag_max: u64,
     /// How many nodes seed at the same time.
     pub seeding_nodes_max: u32,
-    /// How long a batch soaks before it may be released, in milliseconds.
-    pub soak_min_ms: u64,
 }
 
 impl Default for Limits {
@@ -37,7 +36,6 @@ impl Default for Limits {
             fence_attempts_max: 3,
             ready_lag_max: 50,
             seeding_nodes_max: 4,
-            soak_min_ms: 0,
         }
     }
 }

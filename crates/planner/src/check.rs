@@ -56,7 +56,16 @@ pub fn approve(file: &PlanFile, world: &WorldView) -> Result<Plan, Vec<Finding>>
             None => above.cloned().into_iter().collect(),
         };
         above = Some(&batch.name.value);
-        PlanBatch { name: batch.name.value.clone(), after, nodes: owned_moves(batch) }
+        let BatchEntry { when, soak, .. } = batch;
+        PlanBatch {
+            name: batch.name.value.clone(),
+            after,
+            nodes: owned_moves(batch),
+            when: *when,
+            windows: batch.windows.clone(),
+            force_after_ms: batch.force_after_ms,
+            soak: *soak,
+        }
     });
     let batches = batches.collect();
     let accept_damaged = file.accept_damaged.iter().map(|node| node.value.clone()).collect();

@@ -18,6 +18,7 @@ mod finding;
 mod order;
 mod plan;
 mod planfile;
+mod policy;
 mod problem;
 mod solve;
 mod suggest;
@@ -30,6 +31,7 @@ pub use draft::{Draft, DraftBatch, Fill, Move, PlacementReason, Report, StayReas
 pub use finding::{FINDINGS_MAX, Finding, Place};
 pub use plan::{Plan, PlanBatch, PlanError};
 pub use planfile::{FILE_BYTES_MAX, LINE_CHARS_MAX, Located, PlanFile, parse, render};
+pub use policy::{OnAlert, PolicyError, SoakPolicy, WINDOWS_MAX, When, Window, parse_millis};
 pub use problem::{HEADROOM_PERCENT_DEFAULT, NodeLoad, PlanOptions, Problem, ShardCapacity};
 pub use solve::solve;
 pub use world::{NodeView, ShardView, WorldView};

@@ -4,6 +4,7 @@
 //! stand in an order in which they may run. That it fits the world is what [`crate::approve()`] adds.
 
 use crate::order::order;
+use crate::policy::{SoakPolicy, WINDOWS_MAX, When, Window};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,18 @@ pub struct PlanBatch {
     pub after: BTreeSet<BatchId>,
     /// Its moves: node and target.
     pub nodes: BTreeMap<NodeId, ShardId>,
+    /// What it waits for when all its nodes are ready.
+    #[serde(default)]
+    pub when: When,
+    /// When it may flip; empty: at any time.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+    /// After so many milliseconds it does not wait for idle nodes any more.
+    #[serde(default)]
+    pub force_after_ms: Option<u64>,
+    /// What its soak must show.
+    #[serde(default)]
+    pub soak: SoakPolicy,
 }
 
 /// Why parts make no plan.
@@ -67,6 +80,14 @@ pub enum PlanError {
     /// Permission for a node that does not move.
     #[error("node `{0}` may be damaged but does not move")]
     IdlePermission(NodeId),
+    /// A batch that could never flip, or whose windows are none.
+    #[error("batch `{batch}`: {why}")]
+    Windows {
+        /// Which.
+        batch: BatchId,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Batches that wait for each other.
     #[error("batch `{0}` waits for itself")]
     Cycle(BatchId),
@@ -88,6 +109,7 @@ impl Plan {
             return Err(PlanError::Revision { revision, based_on });
         }
         let moving = moving(&source, &batches)?;
+        batches.iter().try_for_each(windows)?;
         if let Some(node) = accept_damaged.iter().find(|node| !moving.contains(node)) {
             return Err(PlanError::IdlePermission(node.clone()));
         }
@@ -160,6 +182,20 @@ fn moving<'b>(source: &ShardId, batches: &'b [PlanBatch]) -> Result<BTreeSet<&'b
         }
     }
     Ok(moving)
+}
+
+fn windows(batch: &PlanBatch) -> Result<(), PlanError> {
+    let wrong = |why| Err(PlanError::Windows { batch: batch.name.clone(), why });
+    if batch.when == When::Window && batch.windows.is_empty() {
+        return wrong("it waits for a window and has none");
+    }
+    if batch.windows.len() > WINDOWS_MAX || !batch.windows.iter().all(|window| window.is_valid()) {
+        return wrong("its windows are too many or not parts of a day");
+    }
+    if batch.force_after_ms.is_some() && batch.when != When::Idle {
+        return wrong("only waiting for idle nodes can be forced");
+    }
+    Ok(())
 }
 
 fn ordered(batches: Vec<PlanBatch>) -> Result<Vec<PlanBatch>, PlanError> {

@@ -9,9 +9,17 @@
 //! accept_damaged = []           # optional: nodes that may move although objects were already damaged
 //! [[batch]]
 //! name = "canary"
-//! after = []                    # optional: batches that must be committed before; default: the one above
+//! after = []                    # optional: batches whose soak must be good before; default: the one above
+//! when = "idle"                 # optional: what to wait for when all nodes are ready: now (default), idle, window
+//! windows = ["02:00-06:00"]     # optional: UTC; when it may flip
+//! force_after = "6h"            # optional: ends the wait for idle nodes; 30s, 15m, 6h, 2d
 //! [batch.nodes]
 //! "acme/web-1" = "shard-b"
+//! [batch.soak]                  # optional: what must be seen before the batches after it go on
+//! min = "1h"
+//! backup = true                 # a complete backup of each node at its target
+//! verify = true                 # the copies of each node compared and read again
+//! on_alert = "hold"             # or "roll_back"
 //! ```
 //!
 //! A [`PlanFile`] is well formed, not yet right: it may name what does not exist. [`crate::check()`] says so.
@@ -22,6 +30,7 @@ mod syntax;
 mod write;
 
 use crate::finding::{Finding, Lines, Place, SNIPPET_CHARS_MAX};
+use crate::policy::{SoakPolicy, When, Window};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, NodeId, ShardId};
 
@@ -66,6 +75,10 @@ pub(crate) struct BatchEntry {
     /// `None`: the batch above.
     pub(crate) after: Option<Vec<Located<BatchId>>>,
     pub(crate) moves: Vec<MoveEntry>,
+    pub(crate) when: When,
+    pub(crate) windows: Vec<Window>,
+    pub(crate) force_after_ms: Option<u64>,
+    pub(crate) soak: SoakPolicy,
 }
 
 /// A line of `[batch.nodes]`.

@@ -1,13 +1,13 @@
 //! Who may go in when: the gate of each node, and the commands of a cutover that open and close it.
 //!
 //! What a client meets: a *serving* node is open. *Fenced*: reads go on, mutations are parked (no answer, body not read).
-//! *Sealed*: everything is parked. *Incoming*, *retired*, *discarded*: unavailable, so that the client comes again through the
-//! router. A node that moves is never "not found" or "forbidden".
+//! *Sealed*: everything is parked. *Moved away*: forwarded to the new writer. *Incoming*, *discarded*, *quarantined*:
+//! unavailable, so that the client comes again through the router. A node that moves is never "not found" or "forbidden".
 //!
 //! The cutover on the source: [`Admission::fence`] parks mutations under a lease, waits for those in flight, reads the final
 //! state; [`Admission::renew`] keeps it; [`Admission::seal`] gives up the right to resume, durable before it says so;
-//! [`Admission::retire`] sends the clients away. A lease that runs out opens the node again by itself: nobody has to be alive
-//! for that. On the target: [`Admission::promote`].
+//! [`Admission::retire`] turns it into a copy of its new writer. A lease that runs out opens the node again by itself: nobody has
+//! to be alive for that. On the target: [`Admission::promote`].
 //!
 //! INV-01: between fence and seal nobody writes; after the seal only [`Admission::unfence`] (a recorded decision) opens it here.
 //! A fence is in memory only: a restarted source serves again, and a seal then finds no fence and is refused.
@@ -19,14 +19,18 @@ mod promotion;
 #[cfg(test)]
 mod tests;
 
-use crate::engine::{Engine, EngineError, FinalState};
-pub use cutover::{LEASE_MAX, SEAL_MARGIN};
+use crate::engine::{Engine, EngineError, FinalState, now};
+pub use cutover::{LEASE_MAX, Retirement, SEAL_MARGIN};
 use gate::Entering;
-pub use gate::Permit;
+pub use gate::{Onward, Permit};
 use shardlift_model::NodeId;
 use shardlift_model::digest::Digest;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long connections stay open after a node has moved away. Before the routes are flipped, a client that connects anew would
+/// only come here again.
+pub const FORWARD_GRACE: Duration = Duration::from_secs(3);
 
 /// What a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub enum Unavailable {
 pub enum Entry {
     /// Go in; keep the permit until the request is done.
     Admitted(Permit),
+    /// Let the new writer answer; keep this until the request is done.
+    Forward(Onward),
     /// Not now.
     Unavailable(Unavailable),
     /// No such node on this shard.
@@ -110,13 +116,18 @@ impl Admission {
         let Ok(cell) = self.engine.cell(node) else { return Entry::Unknown };
         match gate::enter(&cell, access, self.engine.config().park).await {
             Entering::Admitted(permit) => Entry::Admitted(permit),
+            Entering::Forwarded(onward) if now().since(onward.forward().since) >= self.engine.config().forward_max => {
+                Entry::Unavailable(Unavailable::Retired)
+            }
+            Entering::Forwarded(onward) => Entry::Forward(onward),
             Entering::Refused(why) => Entry::Unavailable(why),
         }
     }
 
     /// Comes back once clients of the node are sent away, so that connections without a request can be ended, too: their
-    /// clients connect anew and are routed anew. Never comes back for a node that is unknown.
-    pub async fn sent_away(&self, node: &NodeId) {
+    /// clients connect anew and are routed anew. With `forwarded`, also once their requests have been forwarded for long enough.
+    /// Never comes back for a node that is unknown.
+    pub async fn sent_away(&self, node: &NodeId, forwarded: bool) {
         let Ok(cell) = self.engine.cell(node) else { return std::future::pending().await };
         let mut changed = cell.gate.watch();
         loop {
@@ -124,8 +135,20 @@ impl Admission {
             if cell.gate.is_closed() {
                 return;
             }
-            // The sender lives in the cell that is held here.
-            let _alive = changed.changed().await;
+            let left = cell
+                .gate
+                .forward()
+                .filter(|_| forwarded)
+                .map(|forward| FORWARD_GRACE.saturating_sub(now().since(forward.since)));
+            match left {
+                Some(Duration::ZERO) => return,
+                Some(left) => tokio::select! {
+                    () = tokio::time::sleep(left) => {}
+                    _ = changed.changed() => {}
+                },
+                // The sender lives in the cell that is held here.
+                None => drop(changed.changed().await),
+            }
         }
     }
 

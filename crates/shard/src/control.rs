@@ -5,6 +5,7 @@
 //! node's mode is decided by [`crate::admission`] and the engine, inside the transaction that holds the token; here is only
 //! the order of things around it, above all that a replica job has ended before its node is promoted or discarded.
 
+mod aftermath;
 mod commands;
 mod describe;
 pub(crate) mod fault;
@@ -100,6 +101,9 @@ answers! {
     seal(SealRequest) -> SealResponse;
     promote(PromoteRequest) -> NodeStatus;
     retire(RetireRequest) -> NodeStatus;
+    detach(DetachRequest) -> NodeStatus;
+    quarantine(QuarantineRequest) -> NodeStatus;
+    restore(RestoreRequest) -> NodeStatus;
     end_legacy_credentials(EndLegacyCredentialsRequest) -> NodeStatus;
     discard_replica(DiscardReplicaRequest) -> NodeStatus;
 }

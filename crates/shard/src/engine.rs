@@ -19,11 +19,13 @@ mod index;
 mod layout;
 pub(crate) mod nodes;
 mod objects;
+mod quarantine;
 mod reads;
 mod reconcile;
 mod record;
 mod replica;
 mod reread;
+mod retired;
 mod rot;
 mod side;
 mod space;
@@ -38,7 +40,7 @@ pub use error::{EngineError, PutError};
 pub use objects::{Deleted, ObjectFile};
 pub use reads::Page;
 pub use record::{
-    Accepted, FinalState, HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase,
+    Accepted, FinalState, Forward, HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase,
     ReplicaRecord, SeenCertificate, SessionEnd, SessionRecord, Settings, SideData, Usage, VerifiedRecord,
 };
 pub use replica::ReplicaUpload;
@@ -78,7 +80,12 @@ pub struct EngineConfig {
     pub group_commit_window: Duration,
     /// Limits on parked requests.
     pub park: ParkLimits,
+    /// How long after a node has moved away its requests are forwarded.
+    pub forward_max: Duration,
 }
+
+/// Time enough for every router to have the new routes, and for every client to have connected anew.
+const FORWARD_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl EngineConfig {
     /// The usual settings for a data folder.
@@ -93,6 +100,7 @@ impl EngineConfig {
             append_only: false,
             group_commit_window: Duration::ZERO,
             park: ParkLimits::default(),
+            forward_max: FORWARD_MAX,
         }
     }
 }
@@ -261,10 +269,13 @@ fn snapshot(cell: &NodeCell) -> NodeSnapshot {
         newest_lock: record.newest_lock,
         last_snapshot: record.last_snapshot,
         requests_in_flight: cell.gate.in_flight(),
+        forwarding: cell.gate.forwarding(),
         seen_certificates: lock(&cell.certificates).values().cloned().collect(),
         damaged: record.damaged,
         missing: lock(&cell.missing).len() as u64,
         replica: record.replica.clone(),
+        forward: record.forward.clone(),
+        promoted_seq: record.promoted_seq,
         offered_to: record.offered_to.clone(),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A node's life here, in order: [`engine`] creates it (or adopts its folder, or takes it in as an incoming copy), stores its
 //! objects and journals every change; [`admission`] decides at each instant whether a client's request may go in; [`rest`] and
-//! [`auth`] speak to clients; [`replication`] lets one other shard read the node, or pulls it from there; [`control`] executes
-//! the controller's commands; [`server`] ties it together. [`session`] and [`metrics`] watch.
+//! [`auth`] speak to clients; [`replication`] lets one other shard read the node, or pulls it from there; [`forward`] passes
+//! late requests on when the node has moved away, while the copy here follows its new writer; [`control`] executes the
+//! controller's commands; [`server`] ties it together. [`session`] and [`metrics`] watch.
 //!
 //! Only the engine touches the folder and the index; only admission opens and closes a node to clients.
 
@@ -11,6 +12,7 @@ pub mod admission;
 pub mod auth;
 pub mod control;
 pub mod engine;
+pub mod forward;
 pub mod metrics;
 pub mod probe;
 pub mod replication;

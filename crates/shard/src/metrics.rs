@@ -35,6 +35,8 @@ pub struct Metrics {
     received_bytes: Counter,
     sent_bytes: Counter,
     refused: Family<ReasonLabel, Counter>,
+    forwarded: Counter,
+    forward_failures: Counter,
     connections: Gauge,
     capacity_bytes: Gauge,
     free_bytes: Gauge,
@@ -52,6 +54,8 @@ impl Default for Metrics {
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             refused: Family::default(),
+            forwarded: Counter::default(),
+            forward_failures: Counter::default(),
             connections: Gauge::default(),
             capacity_bytes: Gauge::default(),
             free_bytes: Gauge::default(),
@@ -71,6 +75,9 @@ impl Metrics {
         registry.register("received_bytes", "Bytes of objects taken from clients", self.received_bytes.clone());
         registry.register("sent_bytes", "Bytes of objects sent to clients", self.sent_bytes.clone());
         registry.register("refused_connections", "Connections or requests refused, by reason", self.refused.clone());
+        registry.register("forwarded_requests", "Requests answered by the new writer", self.forwarded.clone());
+        let failures = self.forward_failures.clone();
+        registry.register("forward_failures", "Requests that could not be passed on to the new writer", failures);
         registry.register("open_connections", "Client connections", self.connections.clone());
         registry.register("capacity_bytes", "Bytes this shard may hold", self.capacity_bytes.clone());
         registry.register("free_bytes", "Bytes this shard can still take", self.free_bytes.clone());
@@ -97,6 +104,16 @@ impl Metrics {
     /// Counts something refused; the reason is a fixed word.
     pub(crate) fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts a request that the new writer of its node has answered.
+    pub(crate) fn forwarded(&self) {
+        self.forwarded.inc();
+    }
+
+    /// Counts a request that could not be passed on.
+    pub(crate) fn forward_failed(&self) {
+        self.forward_failures.inc();
     }
 
     /// Counts a connection for as long as the guard lives.

@@ -5,12 +5,15 @@
 //! only then the engine. Errors are a status and a word; reasons stay in the log.
 //!
 //! A node that moves is never answered 401, 403 or 404 for that reason: clients take those as final, and a missing listing as
-//! an empty one. They wait, or get 503, which every client tries again.
+//! an empty one. They wait, are answered by the new writer (`onward`), or get 503, which every client tries again. What another
+//! shard forwards (`arrival`) takes the same way in; it was authenticated there.
 
 mod answer;
+mod arrival;
 mod body;
 mod connection;
 mod listing;
+mod onward;
 mod path;
 mod range;
 mod read;
@@ -19,18 +22,19 @@ mod store;
 
 pub(crate) use connection::{Connection, Connections};
 
-use crate::admission::{Access, Entry, Permit};
+use crate::admission::{Access, Permit};
 use crate::auth::htpasswd::Passwords;
 use crate::auth::{Client, ClientAuth, Denied};
-use crate::engine::{Engine, now};
+use crate::engine::{Engine, NodeSnapshot, now};
+use crate::forward::{Forwarder, Hop};
 use crate::metrics::Metrics;
 use crate::session::{Deed, Sessions};
 use answer::{Answer, Reply};
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use path::Target;
-use routes::{Action, PathKind};
-use shardlift_model::NodeId;
+use routes::{Action, PathKind, Row};
+use shardlift_model::{NodeId, Token};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,19 +47,21 @@ pub(crate) struct Rest {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) forwarder: Forwarder,
     /// Whether an owner may create a repository that is not here yet.
     pub(crate) create_nodes: bool,
     /// How long a client may be silent in the middle of a body.
     pub(crate) body_idle_max: Duration,
 }
 
-/// A request that may go to the engine.
-struct Admitted {
+/// A request that was understood and that its client may make.
+struct Asked {
     node: NodeId,
     target: Target,
     action: Action,
-    /// `None` only for the creation of a node that is not here yet: there is no gate to go through.
-    permit: Option<Permit>,
+    access: Access,
+    /// What is said of it if it has to go on to another shard; its token is filled in then.
+    hop: Hop,
 }
 
 impl Rest {
@@ -64,16 +70,8 @@ impl Rest {
         let started = Instant::now();
         let version = request.version();
         connection.used();
-        let (word, mut answer) = match self.admit(connection, &request).await {
-            Ok(admitted) => {
-                let word = admitted.action.word();
-                let node = admitted.node.clone();
-                let answer = self.act(admitted, request).await;
-                if answer.status().is_client_error() || answer.status().is_server_error() {
-                    self.note(&node, Deed::Failed).await;
-                }
-                (word, answer)
-            }
+        let (word, mut answer) = match self.ask(connection, &request).await {
+            Ok(asked) => self.carry_out(asked, request, started).await,
             Err(reply) => ("refused", reply.into_answer(request.method())),
         };
         if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -87,14 +85,16 @@ impl Rest {
         answer
     }
 
-    async fn admit(&self, connection: &Connection, request: &Request<Incoming>) -> Result<Admitted, Reply> {
+    async fn ask(&self, connection: &Connection, request: &Request<Incoming>) -> Result<Asked, Reply> {
+        if connection.is_forwarded() {
+            return self.arrival(connection, request);
+        }
         let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
         let client = Client::authenticate(self.mode, connection.peer(), authorization, &self.passwords)
             .await
             .map_err(|denied| self.deny(connection, denied))?;
         let target = Target::parse(request.uri().path()).ok_or(Reply::Nothing)?;
-        let kind = PathKind::of(&target);
-        let row = routes::find(kind, request.method()).ok_or_else(|| Reply::NoMethod(kind.allowed()))?;
+        let row = row(&target, request)?;
         let node = target.node().clone();
         let known = self.engine.node(&node);
         let legacy_ended = known.as_ref().is_some_and(|known| known.settings.legacy_credentials_ended);
@@ -104,25 +104,21 @@ impl Rest {
             return Err(self.unauthenticated());
         }
         connection.bind(&self.connections, &node);
-        if known.is_none() && !self.create_nodes {
+        self.check_known(&node, known.as_ref(), row.action)?;
+        let hop = Hop { node: node.clone(), token: Token::default(), hops: 1, legacy: !client.owns(&node, true) };
+        Ok(Asked { node, target, action: row.action, access: row.access(), hop })
+    }
+
+    fn check_known(&self, node: &NodeId, known: Option<&NodeSnapshot>, action: Action) -> Result<(), Reply> {
+        match known {
+            Some(_) => Ok(()),
             // Not 404: the client may only be at the wrong shard for a moment, and would take it for an empty repository.
-            tracing::warn!(%node, "a client asked for a node that this shard does not have");
-            return Err(Reply::Unavailable("this server does not hold the repository"));
-        }
-        if known.is_none() && row.action != Action::Create {
-            return Err(Reply::Nothing);
-        }
-        let access = if row.mutates { Access::Mutate } else { Access::Read };
-        match self.engine.admission().enter(&node, access).await {
-            Entry::Admitted(permit) => Ok(Admitted { node, target, action: row.action, permit: Some(permit) }),
-            Entry::Unknown if row.action == Action::Create => {
-                Ok(Admitted { node, target, action: row.action, permit: None })
+            None if !self.create_nodes => {
+                tracing::warn!(%node, "a client asked for a node that this shard does not have");
+                Err(Reply::Unavailable("this server does not hold the repository"))
             }
-            Entry::Unknown => Err(Reply::Nothing),
-            Entry::Unavailable(why) => {
-                tracing::info!(%node, reason = %why, "a request was sent away");
-                Err(Reply::Unavailable("the repository is being moved; try again"))
-            }
+            None if action != Action::Create => Err(Reply::Nothing),
+            None => Ok(()),
         }
     }
 
@@ -136,9 +132,10 @@ impl Rest {
         Reply::Unauthenticated { offer_basic: self.mode.takes_passwords() }
     }
 
-    async fn act(&self, admitted: Admitted, request: Request<Incoming>) -> Answer {
+    /// Does it here. `permit` is `None` only for the creation of a node that is not here yet: there is no gate to go through.
+    async fn act(&self, asked: Asked, permit: Option<Permit>, request: Request<Incoming>) -> Answer {
         let method = request.method().clone();
-        let Admitted { node, target, action, permit } = admitted;
+        let Asked { node, target, action, .. } = asked;
         let done = match (action, target, permit) {
             (Action::Create, Target::Repository(_), permit) => self.create(&node, &request, permit).await,
             (Action::List, Target::Listing(_, kind), Some(permit)) => self.list(&node, kind, &request, permit).await,
@@ -149,7 +146,11 @@ impl Rest {
             // The route table pairs each action with its path kind.
             _ => Err(Reply::Nothing),
         };
-        done.unwrap_or_else(|reply| reply.into_answer(&method))
+        let answer = done.unwrap_or_else(|reply| reply.into_answer(&method));
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            self.note(&node, Deed::Failed).await;
+        }
+        answer
     }
 
     async fn create(
@@ -173,6 +174,12 @@ impl Rest {
             tracing::error!(%node, %error, "a session could not be recorded");
         }
     }
+}
+
+/// The route table's row for a request.
+fn row(target: &Target, request: &Request<Incoming>) -> Result<&'static Row, Reply> {
+    let kind = PathKind::of(target);
+    routes::find(kind, request.method()).ok_or_else(|| Reply::NoMethod(kind.allowed()))
 }
 
 impl Action {

@@ -14,6 +14,7 @@ pub use shardlift_api::configuration::ConfigError;
 use crate::auth::htpasswd::{HtpasswdError, Passwords};
 use crate::control::{self, About};
 use crate::engine::{Engine, EngineError};
+use crate::forward::{FORWARD_ALPN, Forwarder};
 use crate::metrics::Metrics;
 use crate::replication::{self, ReplicaJobs, ReplicationCounters};
 use crate::rest::{Connections, Rest};
@@ -235,8 +236,8 @@ impl Shard {
         })
     }
 
-    fn mutual(&self) -> Result<ServerTls, TlsError> {
-        mutual_server_config(&self.reloadable.credentials, &[ALPN_HTTP2, shardlift_api::PROBE_ALPN])
+    fn mutual(&self, alpn: &[&[u8]]) -> Result<ServerTls, TlsError> {
+        mutual_server_config(&self.reloadable.credentials, alpn)
     }
 
     fn clients(&self) -> Result<Clients, ServerError> {
@@ -253,6 +254,7 @@ impl Shard {
             sessions: self.sessions.clone(),
             metrics: self.metrics.clone(),
             connections: self.connections.clone(),
+            forwarder: Forwarder::new(&credentials),
             create_nodes: self.config.create_nodes,
             body_idle_max: self.config.client_times.body_idle,
         };
@@ -261,7 +263,7 @@ impl Shard {
             engine: self.engine.clone(),
             shard: self.config.name.clone(),
             http: client_facing_config(&credentials, required, client_chain, &[ALPN_HTTP2, ALPN_HTTP1])?,
-            mutual: self.mutual()?,
+            mutual: self.mutual(&[shardlift_api::PROBE_ALPN, FORWARD_ALPN])?,
             connections_max: self.config.client_connections_max,
             times: self.config.client_times,
         })
@@ -274,8 +276,8 @@ impl Shard {
         stop: &CancellationToken,
     ) -> Result<(), ServerError> {
         let address = self.config.control_listen;
-        let incoming =
-            Incoming::new(listener, self.mutual()?).map_err(|source| ServerError::Listen { address, source })?;
+        let incoming = Incoming::new(listener, self.mutual(&[ALPN_HTTP2])?)
+            .map_err(|source| ServerError::Listen { address, source })?;
         let connections = self.connections.clone();
         let count = Arc::new(move |node: &shardlift_model::NodeId| connections.of(node));
         let counters = Arc::new(ReplicationCounters::default());

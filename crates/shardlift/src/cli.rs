@@ -1,13 +1,18 @@
 //! What can be asked on the command line. Help, completions and man pages come from here and from nowhere else.
 
-mod control;
+mod batches;
+mod cluster;
+mod nodes;
+mod plans;
 mod roles;
 mod values;
 
-pub use control::{
-    AbortNode, BatchCommand, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, PlanCommand, PlanDraft,
-    RetryNode, SetNode, StartBatch, StatusArguments, StatusToken, TokenCommand, WaitBatch,
+pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBatch};
+pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
+pub use nodes::{
+    AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
 };
+pub use plans::{PlanCommand, PlanDraft};
 pub use roles::{
     ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
     RunRole, ShardCommand,
@@ -131,11 +136,13 @@ pub enum Command {
     /// Plans: which node moves where and in which batch
     #[command(subcommand)]
     Plan(PlanCommand),
-    /// Batches: start them, watch them, end their soak
+    /// Batches: start them, watch them, end their soak, move them back
     #[command(subcommand)]
     Batch(BatchCommand),
     /// The whole cluster at a glance
     Status(StatusArguments),
+    /// Compare what is recorded with what all parts say, and say what helps
+    Doctor(DoctorArguments),
     /// Tokens for the status API
     #[command(subcommand)]
     Token(TokenCommand),

@@ -31,7 +31,7 @@ mod tests {
     fn every_shell_gets_completions_for_every_command() {
         for shell in clap_complete::Shell::value_variants() {
             let script = completion_text(*shell);
-            for word in ["enroll", "advertise-peer", "release"] {
+            for word in ["enroll", "advertise-peer", "release", "rollback", "rehearse", "doctor"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }
@@ -42,7 +42,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("man1");
         man(&folder).unwrap();
-        for page in ["shardlift.1", "shardlift-batch-start.1", "shardlift-shard-prepare.1"] {
+        for page in ["shardlift.1", "shardlift-batch-start.1", "shardlift-node-rollback.1", "shardlift-doctor.1"] {
             let text = std::fs::read_to_string(folder.join(page)).unwrap();
             assert!(text.contains("EXIT CODES") && text.contains("EXAMPLES"), "{page}");
         }

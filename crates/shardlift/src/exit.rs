@@ -17,6 +17,8 @@ pub enum Exit {
     Unreachable = 4,
     /// A check did its work and found problems.
     Problems = 5,
+    /// Some of it was done, or looked at; the rest is named.
+    Partly = 6,
     /// The operator interrupted the command; what the controller does goes on.
     Interrupted = 130,
 }
@@ -30,6 +32,7 @@ EXIT CODES:
   3    refused by the controller: state, rights or a limit forbid it
   4    the controller does not answer
   5    a check found problems
+  6    done in part: stderr names what was not
   130  interrupted; what the controller does goes on";
 
 impl From<Exit> for ExitCode {
@@ -135,8 +138,8 @@ mod tests {
 
     #[test]
     fn all_codes_are_in_the_help() {
-        let codes = [Exit::Failed, Exit::Usage, Exit::Refused, Exit::Unreachable, Exit::Problems, Exit::Interrupted];
-        for exit in codes {
+        use Exit::{Failed, Interrupted, Partly, Problems, Refused, Unreachable, Usage};
+        for exit in [Failed, Usage, Refused, Unreachable, Problems, Partly, Interrupted] {
             assert!(EXIT_CODES.contains(&format!("\n  {:<4} ", exit as u8)), "{exit:?}");
         }
     }

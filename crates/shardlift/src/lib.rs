@@ -9,8 +9,10 @@
 
 mod batches;
 pub mod cli;
+mod confirm;
 mod connection;
 mod context;
+mod doctor;
 mod documents;
 mod draft;
 mod enroll;
@@ -24,10 +26,12 @@ mod parts;
 mod plans;
 mod prepare;
 mod progress;
+mod rollback;
 mod run;
 mod serve;
 mod status;
 mod template;
 mod tokens;
+mod wait;
 
 pub use run::main;

@@ -89,6 +89,13 @@ pub(crate) async fn retry(global: &Global, arguments: RetryNode) -> Result<(), F
     print(global.output, &retried, node_text)
 }
 
+pub(crate) async fn restore(global: &Global, node: &NodeId) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let request = v1::RestoreNodeRequest { node: node.to_string() };
+    let restored = connection.answer(connection.client.clone().restore_node(request)).await?;
+    print(global.output, &restored, node_text)
+}
+
 #[derive(Serialize)]
 struct Token {
     node: String,

@@ -5,9 +5,11 @@
 
 mod fleet;
 mod tables;
+mod way_back;
 
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
 pub(crate) use tables::{batch_table, check_text, progress, router_table, shard_table, status_text};
+pub(crate) use way_back::{batch_way_back, doctor_text, flip_words, node_way_back};
 
 use crate::cli::Format;
 use crate::exit::Failure;
@@ -110,6 +112,12 @@ pub(crate) fn instant(unix_ms: u64) -> String {
 pub(crate) fn rfc3339(at: UnixMillis) -> String {
     let seconds = i64::try_from(at.0 / 1000).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     seconds.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} ms", at.0))
+}
+
+/// This machine's time of day.
+pub(crate) fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A length of time in its two largest units.

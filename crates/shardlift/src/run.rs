@@ -2,7 +2,10 @@
 
 use crate::cli::{Cli, Command, NodeCommand, OperatorCommand, RouterCommand, ShardCommand, TokenCommand};
 use crate::exit::{Exit, Failure};
-use crate::{batches, cli, documents, enroll, init, nodes, output, parts, plans, prepare, serve, status, tokens};
+use crate::{
+    batches, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, rollback, serve, status,
+    tokens,
+};
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
 
@@ -82,6 +85,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Plan(command) => plans::run(global, command).await,
         Command::Batch(command) => batches::run(global, command).await,
         Command::Status(arguments) => status::status(global, &arguments).await,
+        Command::Doctor(arguments) => doctor::doctor(global, arguments).await,
         Command::Token(TokenCommand::Status(arguments)) => tokens::status(global, arguments).await,
         Command::Init(_)
         | Command::Completions { .. }
@@ -103,5 +107,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Enroll(arguments) => enroll::enroll(global.output, arguments).await,
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,
         NodeCommand::Retry(arguments) => nodes::retry(global, arguments).await,
+        NodeCommand::Rollback(arguments) => rollback::node(global, arguments).await,
+        NodeCommand::Restore { node } => nodes::restore(global, &node).await,
     }
 }

@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::exit::Failure;
 use crate::follow::Follower;
 use crate::output::{print, print_line, put, status_text};
-use crate::progress::Display;
+use crate::progress::{Display, Watched};
 use shardlift_api::v1;
 
 pub(crate) async fn status(global: &Global, arguments: &StatusArguments) -> Result<(), Failure> {
@@ -15,7 +15,7 @@ pub(crate) async fn status(global: &Global, arguments: &StatusArguments) -> Resu
         return print(global.output, &status, status_text);
     }
     let mut follower = Follower::new(connection);
-    let mut display = Display::to_stderr(None);
+    let mut display = Display::to_stderr(Watched::All);
     loop {
         let status = follower.next().await?;
         match global.output {

@@ -1,6 +1,5 @@
 //! A client that backs up without a pause, whatever happens around it.
 
-use super::fleet::saved_snapshot;
 use crate::Restic;
 use anyhow::{Context as _, Result};
 use std::io::Write as _;
@@ -49,7 +48,7 @@ impl Busy {
             drop(file);
             let outcome = self.client.run(&["backup".as_ref(), self.tree.as_os_str()]).await?;
             if outcome.is_ok() {
-                written.acknowledged.push(saved_snapshot(&outcome.stdout).context("restic names no snapshot")?);
+                written.acknowledged.push(outcome.saved_snapshot().context("restic names no snapshot")?);
                 written.retries += outcome.complaints().len();
             } else {
                 written.failures.push(format!("exit code {:?}: {}", outcome.code, outcome.stderr.trim()));

@@ -60,12 +60,6 @@ pub(super) async fn create(binary: &Path, data: &Path, member: &Member) -> Resul
     Restic::new(binary, &home, &data.to_string_lossy(), &member.node)?.init().await.map(drop)
 }
 
-/// The id in `snapshot 5ac3f1d2 saved`.
-pub(super) fn saved_snapshot(stdout: &str) -> Option<String> {
-    let line = stdout.lines().find(|line| line.starts_with("snapshot ") && line.ends_with(" saved"))?;
-    line.split(' ').nth(1).map(str::to_owned)
-}
-
 /// Makes the files, backs them up, changes them, backs them up ...
 pub(super) async fn back_up_history(client: &Restic, member: &mut Member) -> Result<()> {
     let seed = member.node.bytes().map(u64::from).sum::<u64>();
@@ -76,20 +70,9 @@ pub(super) async fn back_up_history(client: &Restic, member: &mut Member) -> Res
             change_tree(&member.tree, seed + round)?;
         }
         let outcome = client.backup(&member.tree).await?;
-        member.acknowledged.push(saved_snapshot(&outcome.stdout).context("restic names no snapshot")?);
+        member.acknowledged.push(outcome.saved_snapshot().context("restic names no snapshot")?);
     }
     let listed = client.snapshots().await?.len();
     ensure!(listed == member.acknowledged.len(), "{}: {listed} snapshots are listed", member.node);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_snapshot_is_read_from_what_restic_says() {
-        assert_eq!(saved_snapshot("Files: 1 new\n\nsnapshot 5ac3f1d2 saved\n").as_deref(), Some("5ac3f1d2"));
-        assert_eq!(saved_snapshot("Fatal: no snapshot was saved\n"), None);
-    }
 }

@@ -1,6 +1,6 @@
 //! What shows that a node has moved whole: the two data folders compared byte by byte, then the client itself.
 
-use super::fleet::{Member, saved_snapshot};
+use super::fleet::Member;
 use super::report::NodeReport;
 use crate::cluster::Cluster;
 use crate::{Restic, change_tree, differences, same_bytes};
@@ -51,7 +51,7 @@ async fn checks(client: &Restic, member: &mut Member) -> Result<()> {
     change_tree(&member.tree, 77)?;
     let outcome = client.run(&["backup".as_ref(), member.tree.as_os_str()]).await?;
     if note(member, "backup", &outcome) {
-        member.acknowledged.extend(saved_snapshot(&outcome.stdout));
+        member.acknowledged.extend(outcome.saved_snapshot());
         let listed = client.snapshots().await?;
         let is_listed = |short: &String| listed.iter().any(|snapshot| snapshot.id.starts_with(short.as_str()));
         // INV-02: whatever a client was told is saved is there, from before, during and after the move.

@@ -9,8 +9,8 @@ use crate::backoff::Backoff;
 use crate::channels::{Deadline as _, Within as _};
 use prost::Message as _;
 use shardlift_api::v1::{self, router_control_client::RouterControlClient};
-use shardlift_migration::{Input, Stage, World};
-use shardlift_model::{RouterId, Token};
+use shardlift_migration::{Input, Routed, Stage, World};
+use shardlift_model::{RouterId, ServerName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -30,7 +30,8 @@ const PAGE: u32 = 5000;
 /// Pages of one reading; a router that never ends is broken.
 const PAGES_MAX: usize = 1000;
 
-type Table = BTreeMap<String, v1::Route>;
+/// Routes by server name.
+pub(crate) type Table = BTreeMap<String, v1::Route>;
 
 pub(super) async fn run(context: Context, version: u64) {
     let mut backoff = Backoff::new(context.pace.retry);
@@ -75,20 +76,18 @@ fn table(world: &World, version: u64) -> Option<Table> {
     if world.route_version != version {
         return None;
     }
-    let route = |node: &shardlift_migration::Node| {
-        let client_address = world.shards.get(&node.shard)?.client_address.clone();
-        let token = Token { term: world.term, generation: node.generation, step: node.step };
-        let server_name = node.server_name.as_str().to_owned();
+    let route = |(server_name, routed): (&ServerName, Routed<'_>)| {
+        let server_name = server_name.as_str().to_owned();
         let route = v1::Route {
             server_name: server_name.clone(),
-            node: node.node.as_str().to_owned(),
-            shard: node.shard.as_str().to_owned(),
-            client_address,
-            token: Some(token.into()),
+            node: routed.node.as_str().to_owned(),
+            shard: routed.shard.as_str().to_owned(),
+            client_address: world.shards.get(routed.shard)?.client_address.clone(),
+            token: Some(routed.token.into()),
         };
         Some((server_name, route))
     };
-    world.nodes.values().map(route).collect()
+    world.routes().into_iter().map(route).collect()
 }
 
 async fn sync(context: &Context, router: &RouterId, address: &str, version: u64, wanted: &Table) -> Result<(), String> {
@@ -154,7 +153,8 @@ fn requests(held: u64, version: u64, routes: Vec<v1::Route>) -> Result<Vec<v1::A
     Ok((first..=version).zip(messages).map(request).collect())
 }
 
-async fn read_back(client: &mut RouterControlClient<Channel>) -> Result<(u64, Table), String> {
+/// All routes of a router, and their version.
+pub(crate) async fn read_back(client: &mut RouterControlClient<Channel>) -> Result<(u64, Table), String> {
     let mut table = Table::new();
     let mut after = String::new();
     let mut first_version = None;
@@ -177,6 +177,7 @@ async fn read_back(client: &mut RouterControlClient<Channel>) -> Result<(u64, Ta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardlift_model::Token;
 
     fn route(number: usize, padding: usize) -> v1::Route {
         v1::Route {

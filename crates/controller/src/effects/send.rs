@@ -116,13 +116,34 @@ async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
             attempt_cutover(context, &mut client, command, node, token).await
         }
         Command::StartReplica { source, accept_damaged } => {
-            let known = context.shared.world(|world| world.shards.get(source).map(|shard| shard.peer_address.clone()));
-            let source_peer_address = known.filter(|address| !address.is_empty());
-            let source_peer_address =
-                source_peer_address.ok_or_else(|| unavailable("the source has not said where it can be read"))?;
-            let (source, accept_damaged) = (source.as_str().to_owned(), *accept_damaged);
-            let request = v1::StartReplicaRequest { node, token, source, source_peer_address, accept_damaged };
+            let addresses = addresses(context, source)?;
+            let request = v1::StartReplicaRequest {
+                node,
+                token,
+                source: source.as_str().to_owned(),
+                source_peer_address: addresses.peer,
+                accept_damaged: *accept_damaged,
+            };
             client.start_replica(RECORDED.on(request)).within(RECORDED).await?;
+            Ok(Outcome::Done)
+        }
+        Command::Promote { expected, follower } => {
+            let (r#final, follower) = (Some(node_digest(expected)), follower.as_str().to_owned());
+            let request = v1::PromoteRequest { node, token, r#final, follower };
+            let status = client.promote(LARGE.on(request)).within(LARGE).await?.into_inner();
+            Ok(Outcome::Promoted { seq: status.promoted_seq, snapshots: status.snapshots })
+        }
+        Command::Retire { target, from_seq } => {
+            let addresses = addresses(context, target)?;
+            let request = v1::RetireRequest {
+                node,
+                token,
+                target: target.as_str().to_owned(),
+                target_client_address: addresses.client,
+                target_peer_address: addresses.peer,
+                from_seq: *from_seq,
+            };
+            client.retire(RECORDED.on(request)).within(RECORDED).await?;
             Ok(Outcome::Done)
         }
         _ => {
@@ -130,6 +151,24 @@ async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Where a shard is reached by other shards and by clients.
+struct Addresses {
+    peer: String,
+    client: String,
+}
+
+fn addresses(context: &Context, shard: &ShardId) -> Result<Addresses, Failure> {
+    let known = context.shared.world(|world| {
+        let known = world.shards.get(shard)?;
+        Some(Addresses { peer: known.peer_address.clone(), client: known.client_address.clone() })
+    });
+    let said = known.filter(|known| !known.peer.is_empty() && !known.client.is_empty());
+    said.ok_or_else(|| Failure {
+        kind: FaultKind::Unavailable,
+        reason: format!("shard {shard} has not said where it can be reached"),
+    })
 }
 
 /// Commands that are answered by having been carried out.
@@ -147,13 +186,14 @@ async fn attempt_plain(
         Command::VerifyReplica => {
             client.verify_replica(RECORDED.on(v1::VerifyReplicaRequest { node, token })).within(RECORDED).await?;
         }
-        Command::Promote { expected } => {
-            let request = v1::PromoteRequest { node, token, r#final: Some(node_digest(expected)) };
-            client.promote(LARGE.on(request)).within(LARGE).await?;
+        Command::Detach => {
+            client.detach(RECORDED.on(v1::DetachRequest { node, token })).within(RECORDED).await?;
         }
-        Command::Retire { target } => {
-            let request = v1::RetireRequest { node, token, target: target.as_str().to_owned() };
-            client.retire(RECORDED.on(request)).within(RECORDED).await?;
+        Command::Quarantine => {
+            client.quarantine(LARGE.on(v1::QuarantineRequest { node, token })).within(LARGE).await?;
+        }
+        Command::Restore => {
+            client.restore(LARGE.on(v1::RestoreRequest { node, token })).within(LARGE).await?;
         }
         Command::EndLegacyCredentials => {
             let request = v1::EndLegacyCredentialsRequest { node, token };
@@ -165,7 +205,12 @@ async fn attempt_plain(
         Command::DiscardReplica => {
             client.discard_replica(LARGE.on(v1::DiscardReplicaRequest { node, token })).within(LARGE).await?;
         }
-        Command::StartReplica { .. } | Command::Fence | Command::CompleteReplica { .. } | Command::Seal { .. } => {
+        Command::StartReplica { .. }
+        | Command::Fence
+        | Command::CompleteReplica { .. }
+        | Command::Seal { .. }
+        | Command::Promote { .. }
+        | Command::Retire { .. } => {
             return Err(Status::internal("this command is answered with more than a word"));
         }
     }
@@ -213,6 +258,9 @@ const fn word(command: &Command) -> &'static str {
         Command::Seal { .. } => "seal",
         Command::Promote { .. } => "promote",
         Command::Retire { .. } => "retire",
+        Command::Detach => "detach",
+        Command::Quarantine => "quarantine",
+        Command::Restore => "restore",
         Command::EndLegacyCredentials => "end_legacy_credentials",
         Command::Unfence => "unfence",
         Command::DiscardReplica => "discard_replica",
@@ -227,13 +275,17 @@ mod tests {
 
     const STATE: FinalState = FinalState { seq: 1, root: Sha256([0; 32]), objects: 0, bytes: 0, damaged: 0 };
 
+    fn promote() -> Command {
+        Command::Promote { expected: STATE, follower: "a".parse().unwrap() }
+    }
+
     fn of(command: &Command, kind: FaultKind) -> Option<Outcome> {
         verdict(command, &Failure { kind, reason: "why".into() }, 1)
     }
 
     #[test]
     fn a_shard_out_of_reach_is_asked_again_and_never_reported() {
-        for command in [Command::Fence, Command::DiscardReplica, Command::Promote { expected: STATE }] {
+        for command in [Command::Fence, Command::DiscardReplica, promote()] {
             assert_eq!(of(&command, FaultKind::Unavailable), None);
         }
     }
@@ -247,7 +299,7 @@ mod tests {
             }
             assert_eq!(of(&command, FaultKind::NotFound), Some(Outcome::Refused { reason: "why".into() }));
         }
-        for command in [Command::VerifyReplica, Command::Promote { expected: STATE }, Command::Unfence] {
+        for command in [Command::VerifyReplica, promote(), Command::Unfence] {
             assert_eq!(of(&command, FaultKind::Refused), Some(Outcome::Refused { reason: "why".into() }));
         }
     }

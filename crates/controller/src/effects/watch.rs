@@ -1,17 +1,11 @@
 //! Asks how an incoming copy is doing, shows it, and reports what the present stage waits for.
 
 use super::Context;
-use crate::channels::{Deadline as _, Within as _};
 use crate::wire::final_state;
 use shardlift_api::fault::FaultKind;
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
 use shardlift_migration::{Outcome, Stage};
 use shardlift_model::{NodeId, ShardId, Token};
-use std::time::Duration;
-use tonic::Status;
-
-/// How long one look may take.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Looks in a row that must find no copy before that is believed.
 const GONE_LOOKS: u32 = 3;
@@ -40,7 +34,7 @@ pub(super) async fn run(context: Context, node: NodeId, token: Token, shard: Sha
 
 impl Watch {
     async fn turn(&mut self) -> Option<Outcome> {
-        match self.look().await {
+        match self.context.node_at(&self.shard, &self.node).await {
             Ok(status) => {
                 let outcome = self.judge(&status);
                 let waiting = status.replica.as_ref().map(|replica| replica.waiting_for.clone()).unwrap_or_default();
@@ -55,14 +49,6 @@ impl Watch {
                 None
             }
         }
-    }
-
-    async fn look(&self) -> Result<v1::NodeStatus, Status> {
-        let address = self.context.shard_address(&self.shard);
-        let address = address.ok_or_else(|| Status::unavailable("the shard is not recorded"))?;
-        let request = v1::GetNodeRequest { node: self.node.as_str().to_owned() };
-        let mut client = self.context.channels.shard(&self.shard, &address);
-        Ok(client.get_node(DEADLINE.on(request)).within(DEADLINE).await?.into_inner())
     }
 
     /// What the stage should hear of this status. Should the stage have moved on meanwhile, the token is an old one and

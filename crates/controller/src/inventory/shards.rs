@@ -91,7 +91,8 @@ pub(crate) fn describe(shard: &ShardId, control_address: &str, about: &v1::Descr
     }
 }
 
-async fn list(client: &mut ShardControlClient<Channel>) -> Result<BTreeMap<NodeId, v1::NodeStatus>, Status> {
+/// All nodes of a shard, whatever their mode.
+pub(crate) async fn list(client: &mut ShardControlClient<Channel>) -> Result<BTreeMap<NodeId, v1::NodeStatus>, Status> {
     let mut nodes = BTreeMap::new();
     let mut after = String::new();
     for _page in 0..PAGES_MAX {
@@ -167,6 +168,7 @@ mod tests {
             certificate,
             enrolled_with: None,
             serials: vec![],
+            old_copies: BTreeSet::new(),
             migration: None,
         }
     }

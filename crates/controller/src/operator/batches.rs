@@ -1,10 +1,11 @@
 //! Batches as operators see them.
 
-use super::fleet::{fleet_node, waiting_for};
+use super::fleet::{fleet_node, rfc3339, waiting_for};
 use super::progress;
+use crate::clock;
 use crate::observed::Observed;
 use shardlift_api::v1;
-use shardlift_migration::{Batch, BatchPhase, Node, Stage, World};
+use shardlift_migration::{Batch, BatchPhase, Node, Stage, Verdict, World};
 
 /// Reasons shown for one batch.
 const REASONS_MAX: usize = 20;
@@ -29,12 +30,8 @@ pub(crate) fn members<'w>(world: &'w World, batch: &'w Batch) -> impl Iterator<I
 
 /// Progress of all nodes that have not left the batch.
 pub(crate) fn batch_progress(world: &World, observed: &Observed, batch: &Batch) -> v1::Progress {
-    let stays = |node: &&Node| node.migration.as_ref().is_some_and(|m| !has_left(m.stage));
+    let stays = |node: &&Node| node.migration.as_ref().is_some_and(|m| !m.has_left());
     progress::sum(members(world, batch).filter(stays).map(|node| progress::of_node(observed, node)))
-}
-
-const fn has_left(stage: Stage) -> bool {
-    matches!(stage, Stage::Unfencing | Stage::Discarding | Stage::Aborted)
 }
 
 pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v1::BatchView {
@@ -42,7 +39,7 @@ pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v
         let mut view = fleet_node(world, observed, node);
         // In its batch, a node whose move is over still shows how it ended.
         if let Some(migration) = &node.migration {
-            view.phase = migration.stage.phase().as_str().to_owned();
+            view.phase = migration.phase().as_str().to_owned();
             view.batch = migration.batch.to_string();
             view.target = migration.target.to_string();
         }
@@ -55,10 +52,62 @@ pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v
         plan_revision: batch.plan_revision,
         started_at_unix_ms: batch.started_at.map_or(0, |at| at.0),
         committed_at_unix_ms: batch.committed_at.map_or(0, |at| at.0),
-        route_version: batch.route_version.unwrap_or(0),
+        route_version: route_version(world, batch),
         progress: Some(batch_progress(world, observed, batch)),
         nodes: members(world, batch).map(node_view).collect(),
         waiting_for: reasons(world, observed, batch),
+        when: batch.when.as_str().to_owned(),
+        next_window_unix_ms: batch.next_window(clock::now()).map_or(0, |at| at.0),
+        verdict: verdict_words(batch),
+    }
+}
+
+/// The first version of the routes in which all its nodes that flipped lead to their new place.
+fn route_version(world: &World, batch: &Batch) -> u64 {
+    let versions = members(world, batch).filter_map(|node| node.migration.as_ref()?.route_version);
+    versions.max().unwrap_or(0)
+}
+
+/// What its soak came to. One that was moved back has none: nothing of it soaks any more.
+fn verdict_words(batch: &Batch) -> String {
+    match &batch.verdict {
+        _ if batch.phase == BatchPhase::RolledBack => String::new(),
+        None => String::new(),
+        Some(Verdict::Good) => "good".to_owned(),
+        Some(Verdict::Bad { reason }) => format!("bad: {reason}"),
+    }
+}
+
+/// What stands between a batch whose nodes are all ready and its flip.
+fn moment(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
+    let now = clock::now();
+    if !world.is_flippable(batch) {
+        return Vec::new();
+    }
+    let mut reasons = observed.batch_waits.get(&batch.batch).cloned().unwrap_or_default();
+    if !batch.window_at(now)
+        && let Some(next) = batch.next_window(now)
+    {
+        reasons.push(format!("its next window, at {}", rfc3339(next)));
+    }
+    reasons
+}
+
+/// What the soak still has to show, and what an operator can do.
+fn soak(world: &World, batch: &Batch) -> Vec<String> {
+    let name = &batch.batch;
+    match &batch.verdict {
+        Some(Verdict::Good) => vec![format!("an operator: shardlift batch release {name}")],
+        Some(Verdict::Bad { reason }) => vec![format!(
+            "an operator, because {reason}: shardlift batch rollback {name}, or shardlift batch release {name} --force"
+        )],
+        None => {
+            let left = world.soak_left(batch, clock::now());
+            let time = (!left.is_zero()).then(|| format!("the rest of the soak, {} s", left.as_secs()));
+            let unproved =
+                world.soak_unproved(batch).map(|(node, _)| format!("{}: what its soak must show", node.node));
+            time.into_iter().chain(unproved).collect()
+        }
     }
 }
 
@@ -75,19 +124,16 @@ fn reasons(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
         reasons.push(format!("an operator: shardlift batch resume {}", batch.batch));
     }
     if batch.phase == BatchPhase::Soaking {
-        reasons.push(format!("the end of the soak: shardlift batch release {}", batch.batch));
-        return reasons;
+        reasons.extend(soak(world, batch));
     }
-    let done = |name| {
-        let phase = world.batches.get(name).map(|before| before.phase);
-        phase.is_none_or(|phase| matches!(phase, BatchPhase::Soaking | BatchPhase::Released | BatchPhase::Aborted))
-    };
     if batch.phase == BatchPhase::Preparing {
-        reasons.extend(batch.after.iter().filter(|name| !done(name)).map(|name| format!("batch {name} to soak")));
+        let unmet = world.unmet_after(batch);
+        reasons.extend(unmet.map(|name| format!("batch {name} to come to a good end of its soak")));
+        reasons.extend(moment(world, observed, batch));
     }
     for node in members(world, batch) {
         let Some(migration) = &node.migration else { continue };
-        if migration.stage.is_over() || migration.stage == Stage::Ready {
+        if migration.stage.is_over() || migration.stage == Stage::Ready || migration.is_soaking() {
             continue;
         }
         let why = match &migration.held {

@@ -1,5 +1,6 @@
 //! Nodes as operators see them.
 
+use super::way_back::way_back;
 use super::{OperatorService, PAGE_MAX, progress};
 use crate::clock;
 use crate::observed::Observed;
@@ -28,7 +29,7 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         server_name: node.server_name.to_string(),
         shard: node.shard.to_string(),
         generation: node.generation.0,
-        phase: migration.map_or("settled", |migration| migration.stage.phase().as_str()).to_owned(),
+        phase: migration.map_or("settled", |migration| migration.phase().as_str()).to_owned(),
         batch: migration.map_or_else(String::new, |migration| migration.batch.to_string()),
         target: migration.map_or_else(String::new, |migration| migration.target.to_string()),
         objects: status.objects,
@@ -43,6 +44,16 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         quota_bytes: settings.quota_bytes,
         append_only: settings.append_only,
         holds: settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect(),
+        way_back: way_back(world, observed, node),
+    }
+}
+
+/// What an operator gave as a reason, bounded, with who it was.
+pub(super) fn reason(done: &str, asker: &str, given: &str) -> String {
+    let given: String = given.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+    match given.trim() {
+        "" => format!("{done} by {asker}"),
+        given => format!("{done} by {asker}: {given}"),
     }
 }
 
@@ -68,7 +79,8 @@ fn unknown(node: &NodeId) -> Fault {
     Fault::new(FaultKind::NotFound, format!("node {node} is not known\n`shardlift node list` shows all nodes"))
 }
 
-fn rfc3339(at: UnixMillis) -> String {
+/// As people and programs read it.
+pub(super) fn rfc3339(at: UnixMillis) -> String {
     let seconds = i64::try_from(at.0 / 1000).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     seconds.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} ms", at.0))
 }
@@ -154,12 +166,29 @@ impl OperatorService {
         asker: &str,
     ) -> Result<v1::FleetNode, Fault> {
         let node = convert::node(&request.node)?;
-        let reason: String = request.reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
-        let reason = match reason.trim() {
-            "" => format!("taken out by {asker}"),
-            reason => format!("taken out by {asker}: {reason}"),
-        };
+        let reason = reason("taken out", asker, &request.reason);
         self.submit(Input::AbortNode { node: node.clone(), reason }).await?;
+        self.node_view(&node)
+    }
+
+    pub(super) async fn roll_back_node_checked(
+        &self,
+        request: &v1::RollBackNodeRequest,
+        asker: &str,
+    ) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(&request.node)?;
+        let input = if request.rehearse {
+            Input::RehearseRollback { node: node.clone() }
+        } else {
+            Input::RollBackNode { node: node.clone(), reason: reason("rolled back", asker, &request.reason) }
+        };
+        self.submit(input).await?;
+        self.node_view(&node)
+    }
+
+    pub(super) async fn restore_node_checked(&self, name: &str) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(name)?;
+        self.submit(Input::RestoreNode { node: node.clone() }).await?;
         self.node_view(&node)
     }
 

@@ -164,7 +164,7 @@ fn busy<'w>(world: &World, node: &'w Node) -> Option<&'w Migration> {
 fn shard_rooms<'w>(world: &'w World, observed: &Observed) -> impl Iterator<Item = (&'w ShardId, ShardView)> + use<'w> {
     let mut coming: BTreeMap<&ShardId, u64> = BTreeMap::new();
     for node in world.nodes.values() {
-        let Some(migration) = busy(world, node).filter(|migration| !migration.stage.is_committed()) else { continue };
+        let Some(migration) = busy(world, node).filter(|migration| !migration.is_committed()) else { continue };
         let bytes = observed.at_writer(node).map_or(0, |status| status.bytes);
         let arrived = observed.replica(node).map_or(0, |replica| replica.bytes_done);
         *coming.entry(&migration.target).or_default() += bytes.saturating_sub(arrived);

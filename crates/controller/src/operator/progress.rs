@@ -9,7 +9,7 @@ pub(crate) fn of_node(observed: &Observed, node: &Node) -> v1::Progress {
     let Some(migration) = &node.migration else { return v1::Progress::default() };
     let at_writer = observed.at_writer(node);
     let (objects, bytes) = at_writer.map_or((0, 0), |status| (status.objects, status.bytes));
-    if migration.stage.is_committed() {
+    if migration.is_committed() {
         return v1::Progress {
             objects_done: objects,
             objects_total: objects,
@@ -25,7 +25,7 @@ pub(crate) fn of_node(observed: &Observed, node: &Node) -> v1::Progress {
     let bytes_total = total(replica.bytes_total, bytes);
     let bytes_done = replica.bytes_done.min(bytes_total);
     let rate = observed.rates.get(&node.node).map_or(0, |rate| rate.bytes_per_second);
-    let rate = if migration.stage.phase() == Phase::Seeding { rate } else { 0 };
+    let rate = if migration.phase() == Phase::Seeding { rate } else { 0 };
     let left = bytes_total - bytes_done;
     v1::Progress {
         objects_done: replica.objects_done.min(total(replica.objects_total, objects)),

@@ -70,8 +70,8 @@ impl OperatorService {
 /// From the fence until the target serves, and while old credentials end, the settings are on their way.
 fn changes_hands(node: &Node) -> bool {
     node.migration.as_ref().is_some_and(|moving| {
-        let settled = matches!(moving.stage, Stage::Soaking | Stage::Released);
-        moving.stage.is_cutting_over() || moving.stage.is_undo() || moving.stage.is_committed() && !settled
+        let settled = matches!(moving.stage, Stage::Soaking | Stage::Released | Stage::RolledBack);
+        moving.stage.is_cutting_over() || moving.is_undoing() || moving.is_committed() && !settled
     })
 }
 

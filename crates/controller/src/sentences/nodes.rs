@@ -2,7 +2,7 @@
 
 use super::stages::{customer_words, operator_words};
 use super::{Concerns, Told};
-use shardlift_migration::{Event, FinalState};
+use shardlift_migration::{Event, FinalState, SoakFact};
 use shardlift_model::{ByteCount, NodeId};
 
 fn node_told(node: &NodeId, operator: String, customer: Option<String>) -> Told {
@@ -59,6 +59,40 @@ fn tell_of_node_further(event: &Event) -> Told {
             format!("{node} leaves its batch: {reason}."),
             Some(format!("The move of {node} is taken back; its backups go on as before.")),
         ),
+        Event::WriterPromoted { node, seq, snapshots } => {
+            let text = format!("{node} has its new writer, from its change {seq} on, with {snapshots} snapshots.");
+            node_told(node, text, None)
+        }
+        Event::RollbackStarted { node, reason, rehearsal, .. } => {
+            let what = if *rehearsal { "rehearses its way back" } else { "goes back to where it came from" };
+            let customer = format!("{node} changes over once more; writes wait for a few seconds.");
+            node_told(node, format!("{node} {what}: {reason}."), Some(customer))
+        }
+        Event::RollbackUndone { node, .. } => {
+            node_told(node, format!("{node} stays with its target; its source follows again."), None)
+        }
+        Event::RestoreStarted { node, .. } => node_told(node, format!("The old copy of {node} is wanted back."), None),
+        Event::SoakFactSeen { node, fact, .. } => {
+            let (operator, customer) = soak_words(fact);
+            node_told(node, format!("{node} {operator}."), customer.map(|words| format!("{node} {words}.")))
+        }
+        other => tell_of_certificate(other),
+    }
+}
+
+fn soak_words(fact: &SoakFact) -> (String, Option<&'static str>) {
+    match fact {
+        SoakFact::BackupSeen { .. } => (
+            "stored a complete backup at its target".to_owned(),
+            Some("has its first complete backup on its new server"),
+        ),
+        SoakFact::Verified => ("was compared and read again at its old copy".to_owned(), None),
+        SoakFact::Alert { reason } => (format!("gave an alert: {reason}"), None),
+    }
+}
+
+fn tell_of_certificate(event: &Event) -> Told {
+    match event {
         Event::EnrolmentGranted { grant, .. } => {
             let node = &grant.node;
             let customer = format!("A one-time token for the new certificate of {node} was made.");

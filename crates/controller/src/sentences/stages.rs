@@ -18,16 +18,21 @@ pub(crate) const fn operator_words(stage: Stage) -> &'static str {
         Stage::Completing => "gets its last changes",
         Stage::Sealing => "is being sealed at the source",
         Stage::Sealed => "is sealed and waits for the commit of its batch",
-        Stage::Promoting => "is committed; its target becomes the writer",
+        Stage::Promoting => "is committed; its new server becomes the writer",
+        Stage::Retiring => "lets the former writer forward its clients and follow",
         Stage::Routing => "waits for the routers to hold its new route",
-        Stage::Retiring => "lets go of clients parked at the source",
         Stage::Probing => "is being probed through the routers",
-        Stage::Soaking => "is served by its target and soaks",
+        Stage::Soaking => "is served by its target and soaks; its source follows",
+        Stage::Detaching => "is back; its target stops following and keeps what it has",
         Stage::Releasing => "ends its old credentials",
+        Stage::Quarantining => "has its old copy renamed aside",
         Stage::Released => "is released",
-        Stage::Unfencing => "is being given back to its source",
+        Stage::Restoring => "has its old copy taken out of quarantine",
+        Stage::Resuming => "has its old copy follow the writer again",
+        Stage::Unfencing => "is being given back to the one who served it",
         Stage::Discarding => "gives up its incoming copy",
         Stage::Aborted => "stays on its source: the move was undone",
+        Stage::RolledBack => "was moved back to its source",
     }
 }
 
@@ -43,6 +48,7 @@ pub(crate) const fn customer_words(stage: Stage) -> Option<&'static str> {
         Stage::Soaking => Some("is served by its new server"),
         Stage::Released => Some("has moved for good; old credentials have ended"),
         Stage::Aborted => Some("stays on its present server"),
+        Stage::RolledBack => Some("is served by its former server again; no backup was lost"),
         Stage::Offering
         | Stage::Starting
         | Stage::VerifyRequested
@@ -54,7 +60,11 @@ pub(crate) const fn customer_words(stage: Stage) -> Option<&'static str> {
         | Stage::Routing
         | Stage::Retiring
         | Stage::Probing
+        | Stage::Detaching
         | Stage::Releasing
+        | Stage::Quarantining
+        | Stage::Restoring
+        | Stage::Resuming
         | Stage::Unfencing
         | Stage::Discarding => None,
     }

@@ -89,8 +89,33 @@ macro_rules! serve {
     }};
 }
 
-pub(super) struct Bench {
+/// A CA and what it has given to the parts. Several benches may stand on one.
+pub(super) struct Ca {
     pub(super) dir: tempfile::TempDir,
+    controller: Arc<Credentials>,
+    issuer: Arc<Issuer>,
+    shards: BTreeMap<String, Arc<Credentials>>,
+    router: Arc<Credentials>,
+}
+
+impl Ca {
+    pub(super) fn new() -> Arc<Self> {
+        shardlift_pki::install_crypto_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = "correct horse".into();
+        let cluster = CLUSTER.parse().unwrap();
+        let authority = Authority::init(&dir.path().join("ca"), &cluster, &passphrase, clock::now()).unwrap();
+        let of = |role, name| credentials(dir.path(), &authority, role, name);
+        let controller = of(Role::Controller, "controller-1");
+        let shards = SHARDS.map(|shard| (shard.to_owned(), of(Role::Shard, shard))).into();
+        let router = of(Role::Router, "router-1");
+        let issuer = Arc::new(Issuer::new(authority, &cluster, &[]).unwrap());
+        Arc::new(Self { dir, controller, issuer, shards, router })
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) ca: Arc<Ca>,
     pub(super) yard: Yard,
     pub(super) addresses: BTreeMap<String, String>,
     pub(super) router_address: String,
@@ -102,12 +127,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn new(nodes: &[&str]) -> Self {
-        shardlift_pki::install_crypto_provider();
-        let dir = tempfile::tempdir().unwrap();
-        let passphrase = "correct horse".into();
-        let cluster = CLUSTER.parse().unwrap();
-        let authority = Authority::init(&dir.path().join("ca"), &cluster, &passphrase, clock::now()).unwrap();
-        let controller = credentials(dir.path(), &authority, Role::Controller, "controller-1");
+        Self::on(Ca::new(), nodes).await
+    }
+
+    pub(super) async fn on(ca: Arc<Ca>, nodes: &[&str]) -> Self {
         let yard = Yard::default();
         for (index, node) in nodes.iter().enumerate() {
             let key = ("source".parse().unwrap(), node.parse().unwrap());
@@ -115,27 +138,23 @@ impl Bench {
         }
         let mut parts = JoinSet::new();
         let mut addresses = BTreeMap::new();
-        let mut identities = BTreeMap::new();
-        for shard in SHARDS {
-            let own = credentials(dir.path(), &authority, Role::Shard, shard);
+        for (shard, own) in &ca.shards {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let fake = FakeShard { shard: shard.parse().unwrap(), yard: yard.clone(), address: address.clone() };
-            serve!(parts, listener, &own, ShardControlServer::new(fake));
+            serve!(parts, listener, own, ShardControlServer::new(fake));
             addresses.insert(shard.to_owned(), address);
-            identities.insert(shard.to_owned(), own);
         }
         let table = Arc::new(Mutex::new(Table::default()));
         let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client_address = clients.local_addr().unwrap().to_string();
-        parts.spawn(answer_probes(clients, table.clone(), identities, yard.clone()));
-        let own = credentials(dir.path(), &authority, Role::Router, "router-1");
+        parts.spawn(answer_probes(clients, table.clone(), ca.shards.clone(), yard.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let router_address = listener.local_addr().unwrap().to_string();
-        let fake = FakeRouter { table: table.clone(), client_address };
-        serve!(parts, listener, &own, RouterControlServer::new(fake));
-        let issuer = Arc::new(Issuer::new(authority, &cluster, &[]).unwrap());
-        Self { dir, yard, addresses, router_address, table, controller, issuer, parts }
+        let fake = FakeRouter { table: table.clone(), client_address, yard: yard.clone() };
+        serve!(parts, listener, &ca.router, RouterControlServer::new(fake));
+        let (controller, issuer) = (ca.controller.clone(), ca.issuer.clone());
+        Self { ca, yard, addresses, router_address, table, controller, issuer, parts }
     }
 
     /// Starts a controller on a store.
@@ -191,6 +210,17 @@ impl Running {
         self.stop.cancel();
         self.inventory.await.unwrap();
         self.leading.await.unwrap()
+    }
+
+    /// Dies: the loop and its effects stop where they are, and nothing is said or recorded any more. What came of the loop, if
+    /// it had ended by itself.
+    pub(super) async fn die(self) -> Option<Result<(), RuntimeError>> {
+        self.leading.abort();
+        let ended = self.leading.await.ok();
+        // Looks at parts record nothing without the loop.
+        self.stop.cancel();
+        self.inventory.await.unwrap();
+        ended
     }
 
     /// Adds all parts that are not known yet and waits for the nodes.

@@ -1,9 +1,9 @@
-//! A shard without data: modes, tokens and seqs as the protocol says.
+//! A shard without data: modes, tokens and seqs as the protocol says. What a command does is in the yard.
 
-use super::yard::{Copy, Yard, status};
+use super::yard::{Copy, Order, Yard, status};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, shard_control_server::ShardControl};
-use shardlift_model::{NodeId, ShardId, Token};
+use shardlift_model::{NodeId, ShardId};
 use tonic::{Request, Response, Status};
 
 #[derive(Debug, Clone)]
@@ -15,20 +15,14 @@ pub(super) struct FakeShard {
 
 type Answer<T> = Result<Response<T>, Status>;
 
-fn refused(text: &str) -> Fault {
-    Fault::new(FaultKind::Refused, text)
-}
-
 impl FakeShard {
-    fn act(
-        &self,
-        name: &'static str,
-        node: &str,
-        token: Option<v1::Token>,
-        act: impl FnOnce(&mut Copy) -> Result<(), Fault>,
-    ) -> Result<v1::NodeStatus, Fault> {
-        let copy = self.yard.command(name, (&self.shard, node), token, act)?;
-        Ok(status(&node.parse().unwrap(), &copy, None))
+    fn order(&self, node: &str, token: Option<v1::Token>, order: Order) -> Result<Copy, Fault> {
+        self.yard.command((&self.shard, node), token, order)
+    }
+
+    fn act(&self, node: &str, token: Option<v1::Token>, order: Order) -> Answer<v1::NodeStatus> {
+        let copy = self.order(node, token, order)?;
+        Ok(Response::new(status(&node.parse().unwrap(), &copy, None)))
     }
 
     fn at_source(&self, node: &str) -> Option<Copy> {
@@ -77,7 +71,8 @@ impl ShardControl for FakeShard {
             if copy.mode == NodeMode::Incoming
                 && let Some(source) = &source
             {
-                copy.seq = if copy.looks < 2 { source.seq / 2 } else { source.seq };
+                let reached = if copy.looks < 2 { source.seq / 2 } else { source.seq };
+                copy.seq = copy.seq.max(reached);
             }
             Some(status(&node, copy, source.as_ref()))
         });
@@ -90,78 +85,34 @@ impl ShardControl for FakeShard {
 
     async fn offer_node(&self, request: Request<v1::OfferNodeRequest>) -> Answer<v1::NodeStatus> {
         let v1::OfferNodeRequest { node, token, target } = request.into_inner();
-        let done = self.act("offer", &node, token, |copy| {
-            copy.offered_to = Some(target);
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::Offer { target })
     }
 
     async fn start_replica(&self, request: Request<v1::StartReplicaRequest>) -> Answer<v1::NodeStatus> {
         let v1::StartReplicaRequest { node, token, source, .. } = request.into_inner();
-        let (name, source): (NodeId, ShardId) = (node.parse().unwrap(), source.parse().unwrap());
-        let offered = self.yard.with(|copies| copies.all.get(&(source.clone(), name.clone()))?.offered_to.clone());
-        if offered.as_deref() != Some(self.shard.as_str()) {
-            return Err(refused("the source has not offered it").into());
-        }
-        self.yard.with(|copies| {
-            copies.all.entry((self.shard.clone(), name)).or_insert_with(|| Copy {
-                mode: NodeMode::Incoming,
-                generation: 0,
-                seq: 0,
-                token: Token::default(),
-                ..Copy::serving(0)
-            });
-        });
-        let done = self.act("start_replica", &node, token, |copy| {
-            if matches!(copy.mode, NodeMode::Serving | NodeMode::Fenced | NodeMode::Sealed) {
-                return Err(refused("it is served here"));
-            }
-            copy.mode = NodeMode::Incoming;
-            copy.source = Some(source);
-            copy.verified = false;
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::StartReplica { source: source.parse().unwrap() })
     }
 
     async fn verify_replica(&self, request: Request<v1::VerifyReplicaRequest>) -> Answer<v1::NodeStatus> {
         let v1::VerifyReplicaRequest { node, token } = request.into_inner();
-        let done = self.act("verify_replica", &node, token, |copy| {
-            copy.verified = true;
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::VerifyReplica)
     }
 
     async fn fence(&self, request: Request<v1::FenceRequest>) -> Answer<v1::FenceResponse> {
         let v1::FenceRequest { node, token, .. } = request.into_inner();
-        let copy = self.yard.command("fence", (&self.shard, &node), token, |copy| {
-            if !matches!(copy.mode, NodeMode::Serving | NodeMode::Fenced) {
-                return Err(refused("it is not served here"));
-            }
-            copy.mode = NodeMode::Fenced;
-            Ok(())
-        })?;
+        let copy = self.order(&node, token, Order::Fence)?;
         Ok(Response::new(v1::FenceResponse { r#final: Some(copy.digest()) }))
     }
 
     async fn renew_fence(&self, request: Request<v1::RenewFenceRequest>) -> Answer<v1::RenewFenceResponse> {
         let v1::RenewFenceRequest { node, token, .. } = request.into_inner();
-        self.yard.command("renew_fence", (&self.shard, &node), token, |copy| match copy.mode {
-            NodeMode::Fenced => Ok(()),
-            _ => Err(refused("there is no fence")),
-        })?;
+        self.order(&node, token, Order::RenewFence)?;
         Ok(Response::new(v1::RenewFenceResponse {}))
     }
 
     async fn unfence(&self, request: Request<v1::UnfenceRequest>) -> Answer<v1::NodeStatus> {
         let v1::UnfenceRequest { node, token } = request.into_inner();
-        let done = self.act("unfence", &node, token, |copy| {
-            copy.mode = NodeMode::Serving;
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::Unfence)
     }
 
     async fn complete_replica(
@@ -169,49 +120,39 @@ impl ShardControl for FakeShard {
         request: Request<v1::CompleteReplicaRequest>,
     ) -> Answer<v1::CompleteReplicaResponse> {
         let v1::CompleteReplicaRequest { node, token, r#final } = request.into_inner();
-        let copy = self.yard.command("complete_replica", (&self.shard, &node), token, |copy| {
-            copy.seq = r#final.unwrap_or_default().seq;
-            Ok(())
-        })?;
+        let copy = self.order(&node, token, Order::CompleteReplica { expected: r#final.unwrap_or_default() })?;
         Ok(Response::new(v1::CompleteReplicaResponse { digest: Some(copy.digest()) }))
     }
 
     async fn seal(&self, request: Request<v1::SealRequest>) -> Answer<v1::SealResponse> {
-        let v1::SealRequest { node, token, .. } = request.into_inner();
-        self.yard.command("seal", (&self.shard, &node), token, |copy| match copy.mode {
-            NodeMode::Fenced | NodeMode::Sealed => {
-                copy.mode = NodeMode::Sealed;
-                Ok(())
-            }
-            _ => Err(refused("there is no fence")),
-        })?;
+        let v1::SealRequest { node, token, r#final } = request.into_inner();
+        self.order(&node, token, Order::Seal { expected: r#final.unwrap_or_default() })?;
         Ok(Response::new(v1::SealResponse {}))
     }
 
     async fn promote(&self, request: Request<v1::PromoteRequest>) -> Answer<v1::NodeStatus> {
-        let v1::PromoteRequest { node, token, r#final } = request.into_inner();
-        let generation = token.as_ref().map_or(0, |token| token.generation);
-        let done = self.act("promote", &node, token, |copy| {
-            if r#final.unwrap_or_default() != copy.digest() {
-                return Err(refused("the digest differs"));
-            }
-            copy.mode = NodeMode::Serving;
-            copy.generation = generation;
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        let v1::PromoteRequest { node, token, r#final, follower } = request.into_inner();
+        self.act(&node, token, Order::Promote { expected: r#final.unwrap_or_default(), follower })
     }
 
     async fn retire(&self, request: Request<v1::RetireRequest>) -> Answer<v1::NodeStatus> {
-        let v1::RetireRequest { node, token, .. } = request.into_inner();
-        let done = self.act("retire", &node, token, |copy| match copy.mode {
-            NodeMode::Sealed | NodeMode::Retired => {
-                copy.mode = NodeMode::Retired;
-                Ok(())
-            }
-            _ => Err(refused("it is not sealed")),
-        });
-        Ok(Response::new(done?))
+        let v1::RetireRequest { node, token, target, from_seq, .. } = request.into_inner();
+        self.act(&node, token, Order::Retire { target: target.parse().unwrap(), from_seq })
+    }
+
+    async fn detach(&self, request: Request<v1::DetachRequest>) -> Answer<v1::NodeStatus> {
+        let v1::DetachRequest { node, token } = request.into_inner();
+        self.act(&node, token, Order::Detach)
+    }
+
+    async fn quarantine(&self, request: Request<v1::QuarantineRequest>) -> Answer<v1::NodeStatus> {
+        let v1::QuarantineRequest { node, token } = request.into_inner();
+        self.act(&node, token, Order::Quarantine)
+    }
+
+    async fn restore(&self, request: Request<v1::RestoreRequest>) -> Answer<v1::NodeStatus> {
+        let v1::RestoreRequest { node, token } = request.into_inner();
+        self.act(&node, token, Order::Restore)
     }
 
     async fn end_legacy_credentials(
@@ -219,22 +160,11 @@ impl ShardControl for FakeShard {
         request: Request<v1::EndLegacyCredentialsRequest>,
     ) -> Answer<v1::NodeStatus> {
         let v1::EndLegacyCredentialsRequest { node, token } = request.into_inner();
-        let done = self.act("end_legacy_credentials", &node, token, |copy| {
-            copy.legacy_ended = true;
-            Ok(())
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::EndLegacyCredentials)
     }
 
     async fn discard_replica(&self, request: Request<v1::DiscardReplicaRequest>) -> Answer<v1::NodeStatus> {
         let v1::DiscardReplicaRequest { node, token } = request.into_inner();
-        let done = self.act("discard_replica", &node, token, |copy| match copy.mode {
-            NodeMode::Incoming | NodeMode::Discarded => {
-                copy.mode = NodeMode::Discarded;
-                Ok(())
-            }
-            _ => Err(refused("it was promoted")),
-        });
-        Ok(Response::new(done?))
+        self.act(&node, token, Order::DiscardReplica)
     }
 }

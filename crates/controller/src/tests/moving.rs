@@ -42,8 +42,9 @@ fn assert_moved(bench: &Bench, running: &Running) {
         bench.yard.with(|copies| {
             let at = |shard: &str| copies.all.get(&(shard.parse().unwrap(), node.clone())).cloned();
             let (source, target) = (at("source").unwrap(), at(known.shard.as_str()).unwrap());
-            assert_eq!((source.mode, target.mode), (NodeMode::Retired, NodeMode::Serving), "{name}");
+            assert_eq!((source.mode, target.mode), (NodeMode::Incoming, NodeMode::Serving), "{name}");
             assert_eq!((target.seq, target.generation), (source.seq, 2), "{name}");
+            assert_eq!(source.source, Some(known.shard.clone()), "{name}: the way back");
             let copies_of = SHARDS.iter().filter_map(|shard| at(shard)).filter(|copy| copy.mode == NodeMode::Serving);
             assert_eq!(copies_of.count(), 1, "{name}");
         });
@@ -75,7 +76,7 @@ async fn a_plan_of_three_nodes_moves_batch_by_batch_and_is_released() {
     }
     assert_moved(&bench, &running);
     for batch in batches(&running) {
-        let request = v1::BatchRequest { batch: batch.to_string() };
+        let request = v1::ReleaseBatchRequest { batch: batch.to_string(), force: false };
         running.operator.release_batch(Request::new(request)).await.unwrap();
         eventually("the batch is released", || phase(&running, &batch) == BatchPhase::Released).await;
         let ended = || {

@@ -30,12 +30,25 @@ async fn refusals_are_in_words_and_change_nothing() {
     let batch = |name: &str| Request::new(v1::BatchRequest { batch: name.into() });
     check(operator.start_batch(batch("nonsense")).await, FaultKind::NotFound, "nonsense");
     check(operator.start_batch(batch("Not A Name")).await, FaultKind::Invalid, "batch: ");
-    check(operator.release_batch(batch("canary")).await, FaultKind::Refused, "canary");
+    let release = v1::ReleaseBatchRequest { batch: "canary".into(), force: true };
+    check(operator.release_batch(Request::new(release)).await, FaultKind::Refused, "canary");
     let show = |node: &str| Request::new(v1::ShowNodeRequest { node: node.into() });
     check(operator.show_node(show("nobody")).await, FaultKind::NotFound, "nobody");
     check(operator.show_node(show("../etc")).await, FaultKind::Invalid, "node: ");
     let abort = v1::AbortNodeRequest { node: "nobody".into(), reason: String::new() };
     check(operator.abort_node(Request::new(abort)).await, FaultKind::NotFound, "nobody");
+    let back = |node: &str| {
+        let (node, reason, rehearse) = (node.into(), String::new(), false);
+        Request::new(v1::RollBackNodeRequest { node, reason, rehearse })
+    };
+    check(operator.roll_back_node(back("nobody")).await, FaultKind::NotFound, "nobody");
+    check(operator.roll_back_node(back("acme/web-1")).await, FaultKind::Refused, "node abort");
+    let restore = v1::RestoreNodeRequest { node: "acme/web-1".into() };
+    check(operator.restore_node(Request::new(restore)).await, FaultKind::Refused, "acme/web-1");
+    let back = v1::RollBackBatchRequest { batch: "canary".into(), reason: String::new() };
+    check(operator.roll_back_batch(Request::new(back)).await, FaultKind::Refused, "canary");
+    let diagnose = v1::DiagnoseRequest { node: "nobody".into() };
+    check(operator.diagnose(Request::new(diagnose)).await, FaultKind::NotFound, "nobody");
     let again = v1::ApplyPlanRequest { toml: toml.clone(), revision: 1 };
     check(operator.apply_plan(Request::new(again)).await, FaultKind::Invalid, "line ");
     let other = v1::ApplyPlanRequest { toml, revision: 7 };

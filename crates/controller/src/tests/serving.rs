@@ -23,7 +23,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_listener_admits_its_callers_and_all_end_together() {
     let bench = Bench::new(&["acme/web-1"]).await;
-    let dir = bench.dir.path();
+    let dir = bench.ca.dir.path();
     std::fs::write(dir.join("ca.passphrase"), "correct horse\n").unwrap();
     let [operator, enrolment, metrics] = free_ports();
     let config = format!(
@@ -36,7 +36,7 @@ async fn each_listener_admits_its_callers_and_all_end_together() {
         metrics_listen = "127.0.0.1:{metrics}"
         tls = {{ certificate = "controller-controller-1.pem", key = "controller-controller-1.key", ca = "ca.pem" }}
         ca = {{ folder = "ca", passphrase_file = "ca.passphrase" }}
-        limits = {{ soak_min_ms = 7 }}
+        limits = {{ seeding_nodes_max = 7 }}
         "#
     );
     let controller =

@@ -1,47 +1,16 @@
 //! The data of all fake shards in one place, so that what must hold over all of them can be looked at after each command.
 
+mod copy;
+mod mishaps;
+
+pub(super) use copy::{Copy, Order};
+pub(super) use mishaps::{Call, Mishap, Mishaps, Spot, Taken};
+
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
-use shardlift_model::{NodeId, ShardId, Token};
+use shardlift_model::{NodeId, ShardId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-
-/// One node on one shard.
-#[derive(Debug, Clone)]
-pub(super) struct Copy {
-    pub(super) mode: NodeMode,
-    pub(super) token: Token,
-    pub(super) generation: u64,
-    pub(super) seq: u64,
-    pub(super) offered_to: Option<String>,
-    pub(super) source: Option<ShardId>,
-    pub(super) verified: bool,
-    pub(super) looks: u32,
-    pub(super) seen: Vec<String>,
-    pub(super) legacy_ended: bool,
-}
-
-impl Copy {
-    pub(super) fn serving(seq: u64) -> Self {
-        Self {
-            mode: NodeMode::Serving,
-            token: Token::default(),
-            generation: 1,
-            seq,
-            offered_to: None,
-            source: None,
-            verified: false,
-            looks: 0,
-            seen: vec![],
-            legacy_ended: false,
-        }
-    }
-
-    pub(super) fn digest(&self) -> v1::NodeDigest {
-        let root = vec![u8::try_from(self.seq % 251).unwrap(); 32];
-        v1::NodeDigest { seq: self.seq, root, objects: self.seq, bytes: self.seq * 100, ..Default::default() }
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -51,6 +20,9 @@ pub(super) struct Copies {
     pub(super) commands: BTreeMap<&'static str, usize>,
     /// How many of the next commands of a name to refuse, as after a restart of the shard.
     pub(super) refuse_next: BTreeMap<&'static str, usize>,
+    /// What clients were told is stored, for the nodes that have clients.
+    pub(super) acknowledged: BTreeMap<NodeId, u64>,
+    pub(super) mishaps: Mishaps,
 }
 
 /// Shared by all fake parts.
@@ -66,46 +38,127 @@ impl Yard {
         result
     }
 
+    /// A command arrives; what comes back is the copy after it.
     pub(super) fn command(
         &self,
-        name: &'static str,
         (shard, node): (&ShardId, &str),
         token: Option<v1::Token>,
-        act: impl FnOnce(&mut Copy) -> Result<(), Fault>,
+        order: Order,
     ) -> Result<Copy, Fault> {
         let node = shardlift_api::convert::node(node)?;
         let token = shardlift_api::convert::token(token)?;
-        self.with(|copies| {
-            let copy = copies.all.get_mut(&(shard.clone(), node));
-            let copy = copy.ok_or_else(|| Fault::new(FaultKind::NotFound, "no such node here"))?;
-            if token < copy.token {
-                let text = format!("{token} is lower than {}", copy.token);
-                return Err(Fault::new(FaultKind::StaleToken, text));
-            }
-            copy.token = token;
-            if let Some(left) = copies.refuse_next.get_mut(name).filter(|left| **left > 0) {
-                *left -= 1;
-                // What a restarted source does: it serves again and knows nothing of a fence.
-                if copy.mode == NodeMode::Fenced {
-                    copy.mode = NodeMode::Serving;
-                }
-                return Err(Fault::new(FaultKind::Refused, "the shard was restarted"));
-            }
-            act(copy)?;
-            let copy = copy.clone();
-            *copies.commands.entry(name).or_default() += 1;
-            Ok(copy)
-        })
+        self.with(|copies| copies.arrive(&Call { shard: shard.clone(), node, token, order }))
     }
 }
 
+fn lost() -> Fault {
+    Fault::new(FaultKind::Unavailable, "the connection broke")
+}
+
 impl Copies {
+    fn arrive(&mut self, call: &Call) -> Result<Copy, Fault> {
+        if self.mishaps.turns_away(call) {
+            return Err(lost());
+        }
+        let answer = match self.mishaps.meet_command(call) {
+            Some(Mishap::CrashBefore) => return Err(lost()),
+            Some(Mishap::CrashAfter | Mishap::AnswerLost) => {
+                if let Err(fault) = self.execute(call) {
+                    self.violations.push(format!("{} had no effect: {}", call.order.word(), fault.public()));
+                }
+                return Err(lost());
+            }
+            Some(Mishap::Doubled) => {
+                let first = self.execute(call).map_err(|fault| fault.public().to_owned());
+                let second = self.execute(call);
+                if first != second.as_ref().map(Clone::clone).map_err(|fault| fault.public().to_owned()) {
+                    self.violations.push(format!("{} means something else the second time", call.order.word()));
+                }
+                second
+            }
+            Some(Mishap::Late) => {
+                let answer = self.execute(call);
+                self.mishaps.late = Some(call.clone());
+                answer
+            }
+            None => self.execute(call),
+        };
+        if answer.is_ok() && self.mishaps.late.as_ref().is_some_and(|late| late.token < call.token) {
+            self.arrive_late();
+        }
+        answer
+    }
+
+    /// What is late arrives once more. With a higher token at its shard it is refused, and it changes nothing in any case.
+    pub(super) fn arrive_late(&mut self) {
+        let Some(late) = self.mishaps.late.clone() else { return };
+        self.mishaps.arrived_late += 1;
+        let key = (late.shard.clone(), late.node.clone());
+        let before = self.all.get(&key).cloned();
+        let stale = before.as_ref().is_some_and(|copy| copy.token > late.token);
+        let answer = self.execute(&late);
+        if stale && answer.is_ok() {
+            self.violations.push(format!("INV-03: {} was carried out late", late.order.word()));
+        }
+        self.violations.extend(mishaps::repeated(late.order.word(), before.as_ref(), self.all.get(&key)));
+        self.violations.extend(self.violated());
+    }
+
+    /// The token, then the act: both or, for what is refused, the token alone.
+    fn execute(&mut self, call: &Call) -> Result<Copy, Fault> {
+        let Call { shard, node, token, order } = call;
+        let key = (shard.clone(), node.clone());
+        if let Order::StartReplica { source } = order {
+            let offered = self.all.get(&(source.clone(), node.clone())).and_then(|copy| copy.offered_to.clone());
+            if offered.as_deref() != Some(shard.as_str()) {
+                return Err(Fault::new(FaultKind::Refused, "the source has not offered it"));
+            }
+        }
+        let source = self.all.get(&key).and_then(|copy| copy.source.clone());
+        let giver = source.and_then(|source| self.all.get(&(source, node.clone())).cloned());
+        if order.creates() {
+            self.all.entry(key.clone()).or_insert_with(Copy::unknown);
+        }
+        let copy = self.all.get_mut(&key);
+        let copy = copy.ok_or_else(|| Fault::new(FaultKind::NotFound, "no such node here"))?;
+        if *token < copy.token && !self.mishaps.ignores_tokens {
+            let text = format!("{token} is lower than {}", copy.token);
+            return Err(Fault::new(FaultKind::StaleToken, text));
+        }
+        copy.token = copy.token.max(*token);
+        if let Some(left) = self.refuse_next.get_mut(order.word()).filter(|left| **left > 0) {
+            *left -= 1;
+            // What a restarted source does: it serves again and knows nothing of a fence.
+            if copy.mode == NodeMode::Fenced {
+                copy.mode = NodeMode::Serving;
+            }
+            return Err(Fault::new(FaultKind::Refused, "the shard was restarted"));
+        }
+        copy.act(order, token.generation.0, giver.as_ref())?;
+        let copy = copy.clone();
+        *self.commands.entry(order.word()).or_default() += 1;
+        Ok(copy)
+    }
+
+    /// A client stores something at the one shard that serves its node.
+    pub(super) fn write(&mut self, node: &NodeId, changes: u64) {
+        let mut copies = self.all.iter_mut().filter(|((_, name), _)| name == node).map(|(_, copy)| copy);
+        let writer = copies.find(|copy| copy.mode == NodeMode::Serving).unwrap();
+        writer.seq += changes;
+        self.acknowledged.insert(node.clone(), writer.seq);
+    }
+
     /// INV-01: at most one shard serves a node. A promoted copy beside a source that could still resume is a second writer.
+    /// INV-02: whoever serves it has all that clients were told is stored.
     pub(super) fn violated(&self) -> Option<String> {
         let mut writers: BTreeMap<&NodeId, Vec<&ShardId>> = BTreeMap::new();
         for ((shard, node), copy) in &self.all {
             if matches!(copy.mode, NodeMode::Serving | NodeMode::Fenced) {
                 writers.entry(node).or_default().push(shard);
+                let wanted = self.acknowledged.get(node).copied().unwrap_or(0);
+                if copy.seq < wanted {
+                    return Some(format!("INV-02: {shard} serves {node} at {}, acknowledged are {wanted}", copy.seq));
+                }
             }
         }
         let two = writers.into_iter().find(|(_, shards)| shards.len() > 1);
@@ -143,6 +196,7 @@ pub(super) fn status(node: &NodeId, copy: &Copy, source: Option<&Copy>) -> v1::N
         generation: copy.generation,
         token: Some(copy.token.into()),
         seq: copy.seq,
+        promoted_seq: copy.promoted_seq,
         objects: copy.seq,
         bytes: copy.seq * 100,
         snapshots: 3,
@@ -161,4 +215,15 @@ fn two_writers_are_noticed() {
     assert!(yard.with(|copies| copies.violations.clone()).is_empty());
     yard.with(|copies| copies.all.insert(("t".parse().unwrap(), node.clone()), Copy::serving(1)));
     assert!(!yard.with(|copies| copies.violations.clone()).is_empty());
+}
+
+#[test]
+fn a_writer_without_what_clients_stored_is_noticed() {
+    let yard = Yard::default();
+    let node: NodeId = "a".parse().unwrap();
+    yard.with(|copies| copies.all.insert(("s".parse().unwrap(), node.clone()), Copy::serving(1)));
+    yard.with(|copies| copies.write(&node, 4));
+    assert!(yard.with(|copies| copies.violations.clone()).is_empty());
+    yard.with(|copies| copies.all.values_mut().for_each(|copy| copy.seq = 4));
+    assert!(yard.with(|copies| copies.violations[0].starts_with("INV-02")));
 }

@@ -1,8 +1,8 @@
 //! What follows for batches.
 
-use crate::batch::{Batch, BatchPhase};
+use crate::batch::{Batch, BatchPhase, OnAlert, Verdict};
 use crate::event::{Event, Placement};
-use crate::node::{Migration, Node};
+use crate::node::Node;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::UnixMillis;
@@ -22,10 +22,12 @@ fn follows(world: &World, batch: &Batch, now: UnixMillis) -> Vec<Event> {
         {
             vec![Event::BatchAborted { batch: name() }]
         }
-        BatchPhase::Preparing if world.may_cut_over(batch) => vec![Event::CutoverStarted { batch: name(), at: now }],
+        BatchPhase::Preparing if batch.ready_at.is_none() && world.is_ready(batch) => {
+            vec![Event::BatchReady { batch: name(), at: now }]
+        }
         BatchPhase::CuttingOver => cutting_over(world, batch, now),
-        BatchPhase::Committed if world.remaining(batch).all(|(_, moving)| moving.stage == Stage::Soaking) => {
-            vec![Event::BatchSettled { batch: name() }]
+        BatchPhase::Committed | BatchPhase::Soaking => {
+            ended(world, batch, now).map_or_else(|| soaking(world, batch, now), |event| vec![event])
         }
         _ => vec![],
     }
@@ -48,11 +50,65 @@ fn cutting_over(world: &World, batch: &Batch, now: UnixMillis) -> Vec<Event> {
 }
 
 fn commit(world: &World, batch: &Batch, now: UnixMillis) -> Option<Event> {
-    let placement = |(node, moving): (&Node, &Migration)| {
-        let (shard, generation) = (moving.target.clone(), node.generation.next());
-        Some(Placement { node: node.node.clone(), shard, generation, final_state: moving.final_state? })
+    let placements: Option<Vec<Placement>> =
+        world.remaining(batch).map(|(node, moving)| node.new_placement(moving)).collect();
+    Some(Event::BatchCommitted { batch: batch.batch.clone(), at: now, placements: placements? })
+}
+
+/// None of its nodes is served by its target under this batch any more.
+fn ended(world: &World, batch: &Batch, now: UnixMillis) -> Option<Event> {
+    if !world.members(batch).all(|(_, moving)| moving.stage.is_over()) {
+        return None;
+    }
+    let has = |stage| world.members(batch).any(|(_, moving)| moving.stage == stage);
+    let name = batch.batch.clone();
+    match batch.phase {
+        BatchPhase::Soaking if has(Stage::Released) => Some(Event::BatchReleased { batch: name, at: now }),
+        _ if has(Stage::RolledBack) => Some(Event::BatchRolledBack { batch: name }),
+        _ => None,
+    }
+}
+
+fn soaking(world: &World, batch: &Batch, now: UnixMillis) -> Vec<Event> {
+    let name = || batch.batch.clone();
+    if let Some(verdict) = verdict(world, batch, now) {
+        return vec![Event::VerdictReached { batch: name(), verdict }];
+    }
+    let back = heeding(world, batch, now);
+    if !back.is_empty() {
+        return back;
+    }
+    if batch.phase == BatchPhase::Committed && world.is_settled(batch) {
+        return vec![Event::BatchSettled { batch: name() }];
+    }
+    vec![]
+}
+
+/// A verdict that is not recorded yet. An alert counts at once, even after a good verdict.
+fn verdict(world: &World, batch: &Batch, now: UnixMillis) -> Option<Verdict> {
+    if let Some((node, alert)) = world.soak_alert(batch) {
+        let told = matches!(batch.verdict, Some(Verdict::Bad { .. }));
+        return (!told).then(|| Verdict::Bad { reason: format!("`{node}`: {alert}") });
+    }
+    let open = batch.phase == BatchPhase::Soaking && batch.verdict.is_none();
+    let good = open
+        && world.remaining(batch).any(|(_, moving)| moving.is_soaking())
+        && world.soak_left(batch, now).is_zero()
+        && world.soak_unproved(batch).next().is_none();
+    good.then_some(Verdict::Good)
+}
+
+/// The ways back that a bad verdict leads to, each begun once.
+fn heeding(world: &World, batch: &Batch, now: UnixMillis) -> Vec<Event> {
+    let Some(Verdict::Bad { reason }) = &batch.verdict else { return vec![] };
+    if batch.soak.on_alert != OnAlert::RollBack {
+        return vec![];
+    }
+    let reason = format!("the verdict on its batch is bad: {reason}");
+    let soaking = world.remaining(batch).filter(|(_, moving)| moving.is_soaking() && !moving.verdict_heeded);
+    let started = |(node, _): (&Node, _)| {
+        let (node, reason) = (node.node.clone(), reason.clone());
+        Event::RollbackStarted { node, reason, rehearsal: false, at: now }
     };
-    let placements: Option<Vec<Placement>> = world.remaining(batch).map(placement).collect();
-    let route_version = world.route_version.saturating_add(1);
-    Some(Event::BatchCommitted { batch: batch.batch.clone(), at: now, route_version, placements: placements? })
+    soaking.map(started).collect()
 }

@@ -1,11 +1,14 @@
 //! What follows for single nodes.
 
 use crate::batch::{Batch, BatchPhase};
-use crate::event::Event;
+use crate::event::{Event, Placement};
 use crate::node::{CertificateState, Migration, Node};
-use crate::stage::Stage;
+use crate::stage::{Direction, Stage};
 use crate::world::World;
 use shardlift_model::UnixMillis;
+
+/// Why a rehearsal that went well is undone.
+const REHEARSED: &str = "the rehearsal is over: the way back is good";
 
 pub(super) fn advance(world: &World, now: UnixMillis) -> Vec<Event> {
     let moves = world.nodes.values().filter_map(|node| Some((node, node.migration.as_ref()?)));
@@ -36,26 +39,60 @@ pub(super) fn advance(world: &World, now: UnixMillis) -> Vec<Event> {
 }
 
 fn follows(world: &World, node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event> {
-    if moving.undo_reason.is_some() && !moving.stage.is_undo() {
-        return moving.stage.undo().map(|stage| node.enter(stage, now));
+    if moving.undo_reason.is_some() && !moving.is_undoing() {
+        return moving.stage.undo(moving.direction).map(|stage| node.enter(stage, now));
+    }
+    if let Some(reason) = ends_way_back(world, moving, now) {
+        return Some(Event::UndoStarted { node: node.node.clone(), reason });
     }
     if moving.reenter {
         return begins_anew(world, node, moving, now);
     }
+    if moving.is_back() && moving.stage == Stage::Sealed {
+        return commit_back(node, moving, now);
+    }
+    next(world, node, moving).map(|stage| node.enter(stage, now))
+}
+
+fn next(world: &World, node: &Node, moving: &Migration) -> Option<Stage> {
     let phase = world.batches.get(&moving.batch).map(|batch| batch.phase);
-    let next = match moving.stage {
+    Some(match moving.stage {
         Stage::Verifying if moving.verified.is_some() => Stage::AwaitingCertificate,
         Stage::AwaitingCertificate if matches!(node.certificate, CertificateState::InUse { .. }) => Stage::Ready,
         Stage::Ready if phase == Some(BatchPhase::CuttingOver) => Stage::Fencing,
         Stage::Fencing if moving.final_state.is_some() => Stage::Completing,
-        Stage::Completing if moving.final_state.is_some() && moving.verified == moving.final_state => Stage::Sealing,
+        Stage::Completing if moving.is_equal() => Stage::Sealing,
+        Stage::Promoting if moving.promoted.is_some() => Stage::Retiring,
         // Nobody to read back, nobody to ask.
-        Stage::Routing if world.routers.is_empty() && world.routes_are_servable() => Stage::Retiring,
-        Stage::Probing if world.routers.is_empty() => Stage::Soaking,
+        Stage::Routing if world.routers.is_empty() => Stage::Probing,
+        Stage::Probing if world.routers.is_empty() => moving.probed(),
         Stage::Soaking if phase == Some(BatchPhase::Released) => Stage::Releasing,
         _ => return None,
-    };
-    Some(node.enter(next, now))
+    })
+}
+
+/// Why a way back ends before its seal: it was a rehearsal and went well, or clients have waited long enough.
+fn ends_way_back(world: &World, moving: &Migration, now: UnixMillis) -> Option<String> {
+    let open = moving.is_back() && moving.undo_reason.is_none() && moving.stage.is_cutting_over();
+    if !open || moving.stage == Stage::Sealed {
+        return None;
+    }
+    if moving.rehearsal && moving.stage == Stage::Completing && moving.is_equal() {
+        return Some(REHEARSED.to_owned());
+    }
+    let late = moving.cutover_at.is_some_and(|began| now.since(began) > world.limits.cutover_max());
+    late.then(|| {
+        let last = moving.fence_lost.as_ref().map(|reason| format!("; the last fence was lost: {reason}"));
+        format!(
+            "it was not sealed within the {} ms of a cutover{}",
+            world.limits.cutover_ms_max,
+            last.unwrap_or_default()
+        )
+    })
+}
+
+fn commit_back(node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event> {
+    Some(Event::RollbackCommitted { at: now, placements: vec![node.new_placement(moving)?] })
 }
 
 fn begins_anew(world: &World, node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event> {
@@ -67,6 +104,24 @@ fn begins_anew(world: &World, node: &Node, moving: &Migration, now: UnixMillis) 
         return Some(Event::UndoStarted { node: node.node.clone(), reason });
     }
     Some(node.enter(stage, now))
+}
+
+impl Node {
+    /// Where the commit of its move puts it.
+    pub(crate) fn new_placement(&self, moving: &Migration) -> Option<Placement> {
+        let (shard, generation) = (moving.taker().clone(), self.generation.next());
+        Some(Placement { node: self.node.clone(), shard, generation, final_state: moving.final_state? })
+    }
+}
+
+impl Migration {
+    /// The stage after a probe that found the taker.
+    pub(crate) const fn probed(&self) -> Stage {
+        match self.direction {
+            Direction::Forward => Stage::Soaking,
+            Direction::Back => Stage::Detaching,
+        }
+    }
 }
 
 /// Nodes of started batches that have not begun, in the order of the plan.

@@ -27,10 +27,11 @@ pub(super) fn routes_confirmed(world: &World, version: u64, now: UnixMillis) -> 
     if version > world.route_version {
         return vec![];
     }
-    let routed = world.batches.values().filter(|batch| batch.route_version.is_some_and(|own| own <= version));
-    let nodes = routed.flat_map(|batch| world.remaining(batch));
-    let waiting = nodes.filter(|(_, moving)| moving.stage == Stage::Routing);
-    waiting.map(|(node, _)| node.enter(Stage::Retiring, now)).collect()
+    let waiting = world.nodes.values().filter(|node| {
+        let moving = node.migration.as_ref().filter(|moving| moving.stage == Stage::Routing && !moving.is_idle());
+        moving.is_some_and(|moving| moving.route_version.is_some_and(|own| own <= version))
+    });
+    waiting.map(|node| node.enter(Stage::Probing, now)).collect()
 }
 
 impl Node {
@@ -59,9 +60,10 @@ impl Answered<'_> {
             Outcome::Fenced { state } => self.fenced(*state),
             Outcome::Completed { state } => self.completed(*state),
             Outcome::Probed { shard, generation, serving } => {
-                let right = *shard == self.moving.target && *generation == self.known.generation && *serving;
-                (self.moving.stage == Stage::Probing && right).then(|| self.enter(Stage::Soaking))
+                let right = *shard == *self.moving.taker() && *generation == self.known.generation && *serving;
+                (self.moving.stage == Stage::Probing && right).then(|| self.enter(self.moving.probed()))
             }
+            Outcome::Promoted { seq, snapshots } => self.promoted(*seq, *snapshots),
             Outcome::FenceLost { reason } if self.moving.stage.again() == Some(Stage::Fencing) => {
                 Some(self.fence_lost(bounded(reason)))
             }
@@ -77,14 +79,26 @@ impl Answered<'_> {
             Stage::Starting => Stage::Copying,
             Stage::VerifyRequested => Stage::Verifying,
             Stage::Sealing => Stage::Sealed,
-            Stage::Promoting => Stage::Routing,
-            Stage::Retiring => Stage::Probing,
-            Stage::Releasing => Stage::Released,
+            Stage::Retiring => Stage::Routing,
+            Stage::Detaching => Stage::RolledBack,
+            Stage::Releasing => Stage::Quarantining,
+            Stage::Quarantining => Stage::Released,
+            Stage::Restoring => Stage::Resuming,
+            Stage::Resuming if self.moving.is_back() => {
+                return Some(Event::RollbackUndone { node: self.known.node.clone(), at: self.now });
+            }
+            Stage::Resuming => Stage::Soaking,
+            Stage::Unfencing if self.moving.is_back() => Stage::Resuming,
             Stage::Unfencing => Stage::Discarding,
             Stage::Discarding => Stage::Aborted,
             _ => return None,
         };
         Some(self.enter(next))
+    }
+
+    fn promoted(&self, seq: u64, snapshots: u64) -> Option<Event> {
+        let open = self.moving.stage == Stage::Promoting && self.moving.promoted.is_none();
+        open.then(|| Event::WriterPromoted { node: self.known.node.clone(), seq, snapshots })
     }
 
     fn verified(&self, state: FinalState) -> Option<Event> {
@@ -105,10 +119,7 @@ impl Answered<'_> {
             return Some(Event::FinalStateNamed { node: self.known.node.clone(), state });
         }
         // INV-05. Clients are parked: they must not wait until an operator has looked at it.
-        Some(self.undo(format!(
-            "{}; repair the repository at the source, or plan the node again with `accept_damaged`",
-            damaged(&state)
-        )))
+        Some(self.undo(format!("{}; {}", damaged(&state), self.repair())))
     }
 
     fn completed(&self, state: FinalState) -> Option<Event> {
@@ -120,11 +131,12 @@ impl Answered<'_> {
             return Some(Event::ReplicaVerified { node: self.known.node.clone(), state });
         }
         Some(self.fence_lost(format!(
-            "the target is at change {} with {} objects and {} bytes, the source at change {} with {} objects and {} \
-             bytes{}",
+            "`{}` is at change {} with {} objects and {} bytes, `{}` at change {} with {} objects and {} bytes{}",
+            self.moving.taker(),
             state.seq,
             state.objects,
             state.bytes,
+            self.moving.giver(),
             expected.seq,
             expected.objects,
             expected.bytes,
@@ -139,12 +151,17 @@ impl Answered<'_> {
         if self.moving.stage == Stage::Sealed {
             return None;
         }
-        let advice = if damaged_at_source {
-            "; repair the repository at the source, or plan the node again with `accept_damaged`"
+        let advice = if damaged_at_source { self.repair() } else { "the copy cannot be completed" };
+        Some(self.undo(format!("{}; {advice}", bounded(reason))))
+    }
+
+    /// What to do about damage that stands in the way of a commit.
+    const fn repair(&self) -> &'static str {
+        if self.moving.is_back() {
+            "repair the repository at the target, then roll back again"
         } else {
-            "; the copy cannot be completed"
-        };
-        Some(self.undo(format!("{}{advice}", bounded(reason))))
+            "repair the repository at the source, or plan the node again with `accept_damaged`"
+        }
     }
 
     /// Refused for good, or a copy that cannot go on.
@@ -158,8 +175,8 @@ impl Answered<'_> {
         }
         let advice = match stage {
             _ if damaged_at_source => ACCEPT_DAMAGED,
-            _ if stage.is_undo() => {
-                "the source serves its clients or will; deal with the cause, then `shardlift node retry NODE`"
+            _ if self.moving.is_undoing() => {
+                "the shard it is on serves its clients or will; deal with the cause, then `shardlift node retry NODE`"
             }
             _ if stage.is_committed() => {
                 "the commit stands: deal with the cause at the shard, then `shardlift node retry NODE`"

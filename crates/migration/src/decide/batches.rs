@@ -6,15 +6,14 @@ use crate::batch::{Batch, BatchPhase};
 use crate::event::Event;
 use crate::world::World;
 use shardlift_model::{BatchId, UnixMillis};
-use std::time::Duration;
 
-fn known<'w>(world: &'w World, batch: &BatchId) -> Result<&'w Batch, Refusal> {
+pub(super) fn known<'w>(world: &'w World, batch: &BatchId) -> Result<&'w Batch, Refusal> {
     let missing =
         || Refusal::not_found(format!("batch `{batch}` is not known"), "`shardlift batch list` shows all batches");
     world.batches.get(batch).ok_or_else(missing)
 }
 
-fn not_in(batch: &Batch, what: &str, advice: &str) -> Refusal {
+pub(super) fn not_in(batch: &Batch, what: &str, advice: &str) -> Refusal {
     let phase = batch.phase.as_str();
     Refusal::precondition(format!("batch `{}` is {phase} and cannot be {what}", batch.batch), advice)
 }
@@ -47,29 +46,21 @@ pub(super) fn resume(world: &World, batch: &BatchId) -> Result<Vec<Event>, Refus
     Ok(vec![])
 }
 
-pub(super) fn release(world: &World, batch: &BatchId, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
-    let found = known(world, batch)?;
-    match found.phase {
-        BatchPhase::Released => Ok(vec![]),
-        BatchPhase::Soaking => {
-            let left = world.soak_left(found, now);
-            if left.is_zero() {
-                return world.checked(Event::BatchReleased { batch: batch.clone(), at: now });
-            }
-            let seconds = left.as_millis().div_ceil(1000);
-            let message = format!("batch `{batch}` must soak for another {seconds} s before it may be released");
-            Err(Refusal::precondition(message, "wait; `soak_min_ms` in the controller's configuration sets how long"))
-        }
-        _ => Err(not_in(found, "released", "only a soaking batch can: its old credentials end then")),
-    }
+/// What routers and sources said about a flip.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clear {
+    pub(super) idle: bool,
+    pub(super) routers: bool,
 }
 
-impl World {
-    /// How long a batch still has to soak. Counted from the last of its nodes that came to be served by its target.
-    #[must_use]
-    pub fn soak_left(&self, batch: &Batch, now: UnixMillis) -> Duration {
-        let since = self.remaining(batch).map(|(_, moving)| moving.stage_since).max();
-        let soaked = since.map_or(Duration::ZERO, |since| now.since(since));
-        Duration::from_millis(self.limits.soak_min_ms).saturating_sub(soaked)
-    }
+/// The flip of a batch that waits for nothing any more. An answer that came late is ignored.
+pub(super) fn cutover_clear(world: &World, batch: &BatchId, clear: Clear, now: UnixMillis) -> Vec<Event> {
+    let found = world.batches.get(batch).filter(|found| world.may_cut_over(found, now));
+    let open = found.is_some_and(|found| clear.idle || !found.waits_for_idle(now));
+    // Routers that cannot be reached would keep the old routes: clients would wait for nothing.
+    let routed = clear.routers || world.routers.is_empty();
+    if open && routed { vec![Event::CutoverStarted { batch: batch.clone(), at: now }] } else { vec![] }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use super::Refusal;
 use crate::batch::{Batch, BatchPhase};
 use crate::event::Event;
+use crate::stage::Stage;
 use crate::world::{AppliedPlan, World};
 use shardlift_model::{BatchId, NodeId, UnixMillis};
 use shardlift_planner::{FILE_BYTES_MAX, Plan, PlanBatch};
@@ -51,9 +52,20 @@ fn revisions(world: &World, plan: &Plan, reviewed: u64) -> Result<(), Refusal> {
 }
 
 fn same_moves(world: &World, batch: &PlanBatch) -> Result<(), Refusal> {
-    let started = world.batches.get(&batch.name);
-    if started.is_some_and(|started| started.nodes == batch.nodes) {
+    let Some(started) = world.batches.get(&batch.name) else { return Ok(()) };
+    let same_policy = started.when == batch.when
+        && started.windows == batch.windows
+        && started.force_after_ms == batch.force_after_ms
+        && started.soak == batch.soak;
+    if started.nodes == batch.nodes && same_policy {
         return Ok(());
+    }
+    if started.nodes == batch.nodes {
+        let message = format!(
+            "batch `{}` was started already, with another `when`, `windows`, `force_after` or `soak`",
+            batch.name
+        );
+        return Err(Refusal::conflict(message, "put these back: a batch keeps what it was started with"));
     }
     let message = format!("batch `{}` was started already, with other moves", batch.name);
     Err(Refusal::conflict(message, "give the new batch a name that no batch had before"))
@@ -70,6 +82,12 @@ fn movable(world: &World, plan: &Plan, batch: &PlanBatch) -> Result<(), Refusal>
             let message = format!("node `{node}` is moving already, in batch `{}`", moving.batch);
             return Err(Refusal::conflict(message, "wait for that batch, or abort the node in it first"));
         }
+        let released = known.migration.as_ref().filter(|moving| moving.stage == Stage::Released);
+        if released.is_some_and(|moving| moving.source == *target) {
+            let message = format!("node `{node}` has its old copy on `{target}`, in quarantine");
+            let advice = format!("{}, then `shardlift node rollback {node}`", super::back::out_of_quarantine(node));
+            return Err(Refusal::precondition(message, advice));
+        }
         if !world.shards.contains_key(target) {
             let advice = "`shardlift shard list` shows all shards";
             return Err(Refusal::not_found(format!("target `{target}` is not a shard of this cluster"), advice));
@@ -85,11 +103,16 @@ fn new_batch(plan: &Plan, batch: &PlanBatch, position: u32) -> Batch {
         position,
         after: batch.after.clone(),
         nodes: batch.nodes.clone(),
+        when: batch.when,
+        windows: batch.windows.clone(),
+        force_after_ms: batch.force_after_ms,
+        soak: batch.soak,
         phase: BatchPhase::Planned,
         paused: false,
         started_at: None,
+        ready_at: None,
         cutover_at: None,
         committed_at: None,
-        route_version: None,
+        verdict: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::explain;
 use crate::fixture::{Bench, node};
-use crate::{Outcome, Stage};
+use crate::{Input, Outcome, Stage};
 use expect_test::expect;
 use std::fmt::Write as _;
 
@@ -31,15 +31,20 @@ fn every_stage_is_explained() {
         sealing: `a` gives up its right to resume; clients wait | the answer of `a` | 
         sealed: both sides are equal and nobody takes writes; clients wait | `n2` of the same batch, at most 30000 ms in all | 
         promoting: committed: `b` becomes the writer; clients wait | the answer of `b` | 
-        routing: committed: routers learn the way to `b` | every router to hold the routes of version 2 | 
-        retiring: routers lead to `b`; `a` lets waiting clients go | the answer of `a` | 
-        probing: routers are asked whether `b` answers | `b` to answer, as its writer, through every router | 
-        soaking: `b` serves it; `a` keeps its copy | an operator to release batch `one` | `shardlift batch release one`: old credentials end then
+        retiring: `b` is the writer; `a` begins to forward clients to it and to follow it | the answer of `a` | 
+        routing: `a` forwards clients to `b`; routers learn the way there | every router to hold the routes of version 2 | roll back: `shardlift node rollback n1`
+        probing: routers are asked whether `b` answers | `b` to answer, as its writer, through every router | roll back: `shardlift node rollback n1`
+        soaking: `b` serves it; `a` keeps its copy and follows | an operator to release batch `one` | `shardlift batch release one`: old credentials end then, roll back: `shardlift node rollback n1`
+        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b` | 
         releasing: old credentials are being ended | the answer of `b` | 
-        released: its move is over |  | 
+        quarantining: the old copy on `a` is renamed aside | the answer of `a` | 
+        released: its move is over; its old copy on `a` is in quarantine |  | a way back can be had: `shardlift node restore n1`, then `shardlift node rollback n1`
+        restoring: the old copy on `a` is taken out of quarantine | the answer of `a` | 
+        resuming: `a` is told to follow `b` again | the answer of `a` | 
         unfencing: its move is being undone: an operator aborted it | the answer of `a` | 
         discarding: its move is being undone: an operator aborted it | the answer of `b` | 
         aborted: its move was undone: an operator aborted it |  | plan it again, in a new batch, when the cause was dealt with
+        rolled_back: it was moved back to `a`: it is slow |  | plan it again, in a new batch, when the cause was dealt with
     "#]]
     .assert_eq(&table);
 }
@@ -55,4 +60,38 @@ fn a_held_node_says_that_it_blocks_its_batch_and_its_batch_says_who() {
     assert_eq!(other.waits_for, ["an operator to look at `n2`, held in the same batch"]);
     assert_eq!(other.unblock, ["`shardlift node explain n2`"]);
     assert_eq!(explain(&bench.world, &node("n9"), bench.now), None);
+}
+
+#[test]
+fn every_stage_of_a_way_back_is_explained() {
+    let mut table = String::new();
+    let back = [Stage::Fencing, Stage::Completing, Stage::Sealing, Stage::Promoting, Stage::Retiring, Stage::Routing];
+    for stage in back.into_iter().chain([Stage::Probing, Stage::Detaching, Stage::Unfencing, Stage::Resuming]) {
+        let bench = Bench::back_at(stage);
+        let told = explain(&bench.world, &node("n1"), bench.now).unwrap();
+        assert!(told.where_.starts_with("rolling_back") && told.where_.contains("from `b` to `a`"), "{}", told.where_);
+        writeln!(table, "{stage}: {} | {}", told.why, told.waits_for.join(", ")).unwrap();
+    }
+    let mut bench = Bench::back_at(Stage::Resuming);
+    bench.drive("n1", Stage::Soaking);
+    writeln!(table, "undone: {}", explain(&bench.world, &node("n1"), bench.now).unwrap().why).unwrap();
+    bench.input(Input::RehearseRollback { node: node("n1") }).unwrap();
+    writeln!(table, "rehearsing: {}", explain(&bench.world, &node("n1"), bench.now).unwrap().why).unwrap();
+    bench.drive("n1", Stage::Soaking);
+    writeln!(table, "rehearsed: {}", explain(&bench.world, &node("n1"), bench.now).unwrap().why).unwrap();
+    expect![[r#"
+        fencing: it is moved back (it is slow): `b` stops admitting changes; clients wait | the answer of `b`
+        completing: it is moved back (it is slow): `a` pulls the last changes; clients wait | the answer of `a`
+        sealing: it is moved back (it is slow): `b` gives up its right to resume; clients wait | the answer of `b`
+        promoting: it is moved back (it is slow): committed: `a` becomes the writer; clients wait | the answer of `a`
+        retiring: it is moved back (it is slow): `a` is the writer; `b` begins to forward clients to it and to follow it | the answer of `b`
+        routing: it is moved back (it is slow): `b` forwards clients to `a`; routers learn the way there | every router to hold the routes of version 3
+        probing: it is moved back (it is slow): routers are asked whether `a` answers | `a` to answer, as its writer, through every router
+        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b`
+        unfencing: it is moved back (it is slow): the way back is being undone, `b` will serve on: it was not sealed within the 30000 ms of a cutover | the answer of `b`
+        resuming: it is moved back (it is slow): `b` serves on; `a` is told to follow it again | the answer of `a`
+        undone: `b` serves it; `a` keeps its copy and follows; the last way back was undone: it was not sealed within the 30000 ms of a cutover
+        rehearsing: the way back is rehearsed (a rehearsal of the way back): `b` stops admitting changes; clients wait
+        rehearsed: `b` serves it; `a` keeps its copy and follows; its way back was rehearsed and took 0 ms
+    "#]].assert_eq(&table);
 }

@@ -1,12 +1,15 @@
 //! Invariants over what is sent. Given a world and the effects that are to run in it.
 
+mod recipient;
+
 use super::{Violation, violation};
+use crate::batch::BatchPhase;
 use crate::command::Command;
 use crate::effect::Effect;
-use crate::node::{Migration, Node};
+use crate::lookup::Routed;
 use crate::stage::Stage;
 use crate::world::World;
-use shardlift_model::{ShardId, Token};
+use shardlift_model::{BatchId, NodeId, ServerName, ShardId};
 use std::collections::BTreeMap;
 
 /// What must hold for all that is sent.
@@ -18,8 +21,10 @@ pub fn check_effects(world: &World, effects: &[Effect]) -> Vec<Violation> {
 }
 
 fn one(world: &World, effect: &Effect) -> Vec<Violation> {
-    if let Effect::SyncRouters { version } = effect {
-        return routes(world, *version).into_iter().collect();
+    match effect {
+        Effect::SyncRouters { version } => return routes(world, *version),
+        Effect::AskCutover { batch, idle } => return asked(world, batch, idle.as_deref()).into_iter().collect(),
+        _ => {}
     }
     let Some((name, shard)) = effect.goes_to() else { return vec![] };
     let Some((node, moving)) = world.migration(name) else {
@@ -29,84 +34,59 @@ fn one(world: &World, effect: &Effect) -> Vec<Violation> {
     if *shard != moving.source && *shard != moving.target {
         found.push(violation("INV-12", format!("`{shard}` is neither source nor target of `{name}`: {effect:?}")));
     }
-    if token_of(effect).is_some_and(|token| token != world.token(node)) {
+    if effect.token().is_some_and(|token| token != world.token(node)) {
         found.push(violation("INV-03", format!("not the token of the present stage: {effect:?}")));
     }
-    if let Effect::Send { command, .. } = effect {
-        found.extend(recipient(node, moving, shard, command));
-    }
-    found
-}
-
-const fn token_of(effect: &Effect) -> Option<Token> {
     match effect {
-        Effect::Send { token, .. }
-        | Effect::RenewFence { token, .. }
-        | Effect::WatchReplica { token, .. }
-        | Effect::Probe { token, .. } => Some(*token),
-        Effect::SyncRouters { .. } => None,
-    }
-}
-
-/// INV-01, INV-12: what takes a copy or the writer's right away goes only where there is one to take.
-fn recipient(node: &Node, moving: &Migration, shard: &ShardId, command: &Command) -> Vec<Violation> {
-    let mut found = Vec::new();
-    let mut broken = |id, what: &str| found.push(violation(id, format!("`{}` at {}: {what}", node.node, moving.stage)));
-    match command {
-        Command::DiscardReplica => {
-            if *shard == node.shard {
-                broken("INV-07", "the writer's copy would be discarded");
-            }
-            if moving.stage != Stage::Discarding || *shard != moving.target {
-                broken("INV-12", "a copy would be discarded without a decision to undo");
-            }
-        }
-        Command::Unfence => {
-            if moving.stage.is_committed() || node.shard != moving.source {
-                broken("INV-01", "the source would admit changes beside the target");
-            }
-            if moving.stage != Stage::Unfencing || *shard != moving.source {
-                broken("INV-12", "a fence would be taken back without a decision to undo");
-            }
-        }
-        Command::Promote { expected } => {
-            if *shard != node.shard || moving.stage != Stage::Promoting {
-                broken("INV-01", "a shard would be promoted without a commit");
-            }
-            if moving.verified != Some(*expected) {
-                broken("INV-05", "a copy would be promoted at a state that was not verified");
-            }
-        }
-        Command::Seal { expected } if moving.verified != Some(*expected) || *shard != moving.source => {
-            broken("INV-05", "the source would be sealed at a state that the target was not seen at");
-        }
-        Command::Retire { target } if *target != node.shard || *shard == node.shard => {
-            broken("INV-01", "the writer would be retired");
-        }
-        Command::Fence if *shard != node.shard || moving.stage != Stage::Fencing => {
-            broken("INV-12", "a fence without a cutover");
-        }
-        Command::EndLegacyCredentials if moving.stage != Stage::Releasing || *shard != node.shard => {
-            broken("INV-09", "old credentials would end before the release");
-        }
-        Command::Offer { .. } | Command::StartReplica { .. } | Command::VerifyReplica
-            if moving.stage.is_committed() || moving.target == node.shard =>
-        {
-            broken("INV-01", "the writer would be overwritten by a copy");
+        Effect::Send { command, .. } => found.extend(recipient::check(node, moving, shard, command)),
+        Effect::WatchSoak { follower, .. } if *shard != node.shard || *follower == node.shard => {
+            found.push(violation("INV-01", format!("`{shard}` is taken for the writer of `{name}`")));
         }
         _ => {}
     }
     found
 }
 
+/// INV-12: only a batch that is ready is asked about, and only its own nodes where they are.
+fn asked(world: &World, batch: &BatchId, idle: Option<&[(NodeId, ShardId)]>) -> Option<Violation> {
+    let broken = |what: &str| Some(violation("INV-12", format!("batch `{batch}`: {what}")));
+    let Some(found) = world.batches.get(batch).filter(|found| found.phase == BatchPhase::Preparing) else {
+        return broken("it would flip without being prepared");
+    };
+    let own = |(node, shard): &(NodeId, ShardId)| {
+        found.nodes.contains_key(node) && world.nodes.get(node).is_some_and(|node| node.shard == *shard)
+    };
+    if idle.is_none_or(|nodes| nodes.iter().all(own)) { None } else { broken("another node or shard is asked") }
+}
+
 /// INV-06: routers are told the present routes, and never of a shard that cannot serve yet.
-fn routes(world: &World, version: u64) -> Option<Violation> {
+fn routes(world: &World, version: u64) -> Vec<Violation> {
     if version != world.route_version {
-        return Some(violation("INV-06", format!("routes {version}, but {} are in force", world.route_version)));
+        return vec![violation("INV-06", format!("routes {version}, but {} are in force", world.route_version))];
     }
-    let promoting = |node: &&Node| node.migration.as_ref().is_some_and(|moving| moving.stage == Stage::Promoting);
-    let node = world.nodes.values().find(promoting)?;
-    Some(violation("INV-06", format!("clients of `{}` would be led to a shard that cannot serve yet", node.node)))
+    check_routes(world, &world.routes())
+}
+
+/// INV-06: every node is led to its placement; one that is being promoted to where it was, under the generation before.
+pub(crate) fn check_routes(world: &World, routes: &BTreeMap<&ServerName, Routed<'_>>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for node in world.nodes.values() {
+        let Some(routed) = routes.get(&node.server_name).filter(|routed| *routed.node == node.node) else {
+            found.push(violation("INV-06", format!("`{}` has no route", node.node)));
+            continue;
+        };
+        let promoting = node.migration.as_ref().filter(|moving| moving.stage == Stage::Promoting);
+        let unpromoted = promoting.is_some() && *routed.shard == node.shard;
+        let elsewhere = promoting.is_none() && *routed.shard != node.shard;
+        if unpromoted || elsewhere {
+            let what = format!("clients of `{}` would be led to `{}`, which cannot serve it", node.node, routed.shard);
+            found.push(violation("INV-06", what));
+        }
+        if (routed.token.generation < node.generation) != promoting.is_some() {
+            found.push(violation("INV-06", format!("the route of `{}` is of another generation", node.node)));
+        }
+    }
+    found
 }
 
 /// INV-03: a token stands for one command.

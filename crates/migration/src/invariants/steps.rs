@@ -3,8 +3,9 @@
 use super::{Violation, violation};
 use crate::effect::{Effect, effects};
 use crate::event::Event;
+use crate::lookup::Routed;
 use crate::node::Node;
-use crate::stage::Stage;
+use crate::stage::{Direction, Stage};
 use crate::world::World;
 use shardlift_model::NodeId;
 use std::collections::BTreeMap;
@@ -32,14 +33,18 @@ pub fn check_step(before: &World, event: &Event, after: &World) -> Vec<Violation
     found
 }
 
-/// INV-03: a node's tokens only grow, and with every stage.
+/// INV-03: a node's tokens only grow, and with every stage; those of its routes never shrink.
 fn tokens_grow(before: &World, was: &Node, after: &World, is: &Node) -> Option<Violation> {
     let (old, new) = (before.token(was), after.token(is));
     let stage = |node: &Node| node.migration.as_ref().map(|moving| (moving.batch.clone(), moving.stage));
     // Planning a move, and forgetting one that was never begun, sends nothing.
     let entered = stage(was) != stage(is) && stage(is).is_some_and(|(_, stage)| stage != Stage::Planned);
     let grown = if entered { new > old } else { new >= old };
-    (!grown).then(|| violation("INV-03", format!("the token of `{}` went from {old} to {new}", was.node)))
+    if !grown {
+        return Some(violation("INV-03", format!("the token of `{}` went from {old} to {new}", was.node)));
+    }
+    let (old, new) = (before.route_token(was), after.route_token(is));
+    (new < old).then(|| violation("INV-03", format!("the route of `{}` went from {old} to {new}", was.node)))
 }
 
 /// INV-03: what was sent under a token is what is sent under it, or nothing.
@@ -62,7 +67,7 @@ fn only_commits_place(event: &Event, was: &Node, is: &Node) -> Option<Violation>
         return None;
     }
     let broken = |id, what: &str| Some(violation(id, format!("`{}`: {what}", was.node)));
-    let Event::BatchCommitted { placements, .. } = event else {
+    let (Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. }) = event else {
         return broken("INV-06", "its placement changed without a commit");
     };
     let Some(placement) = placements.iter().find(|placement| placement.node == was.node) else {
@@ -75,8 +80,13 @@ fn only_commits_place(event: &Event, was: &Node, is: &Node) -> Option<Violation>
     if moving.verified != Some(placement.final_state) || moving.final_state != Some(placement.final_state) {
         return broken("INV-05", "it was committed at another state than verified");
     }
-    if is.generation.0 != was.generation.0 + 1 || is.shard != moving.target {
-        return broken("INV-06", "it was not placed on its target under the next generation");
+    let back = matches!(event, Event::RollbackCommitted { .. });
+    if back != (moving.direction == Direction::Back) || (back && moving.rehearsal) {
+        return broken("INV-06", "it was committed the other way than it goes");
+    }
+    let goes_to = if back { &moving.source } else { &moving.target };
+    if is.generation.0 != was.generation.0 + 1 || is.shard != *goes_to {
+        return broken("INV-06", "it was not placed where it goes under the next generation");
     }
     None
 }
@@ -88,9 +98,12 @@ fn routes_grow(before: &World, after: &World) -> Option<Violation> {
         return Some(violation("INV-06", format!("route version {new} after {old}")));
     }
     let routes = |world: &World| -> Vec<_> {
-        let address = |node: &Node| world.shards.get(&node.shard).map(|shard| shard.client_address.clone());
-        let row = |node: &Node| (node.server_name.clone(), node.node.clone(), node.shard.clone(), address(node));
-        world.nodes.values().map(row).collect()
+        let address = |shard| world.shards.get(shard).map(|shard| shard.client_address.clone());
+        let rows = world.routes().into_iter().map(|(name, routed)| {
+            let Routed { node, shard, token } = routed;
+            (name.clone(), node.clone(), shard.clone(), token.generation, address(shard))
+        });
+        rows.collect()
     };
     let changed = routes(before) != routes(after);
     (changed && new == old).then(|| violation("INV-06", format!("other routes under the same version {new}")))
@@ -108,10 +121,17 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::MoveHeld { node, .. }
         | Event::MoveRetried { node, .. }
         | Event::UndoStarted { node, .. }
+        | Event::WriterPromoted { node, .. }
+        | Event::RollbackStarted { node, .. }
+        | Event::RollbackUndone { node, .. }
+        | Event::RestoreStarted { node, .. }
+        | Event::SoakFactSeen { node, .. }
         | Event::NodeEnrolled { node, .. }
         | Event::CertificateSeen { node, .. } => node == name,
         Event::EnrolmentGranted { grant, .. } => grant.node == *name,
-        Event::BatchCommitted { placements, .. } => placements.iter().any(|placement| placement.node == *name),
+        Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. } => {
+            placements.iter().any(|placement| placement.node == *name)
+        }
         // New moves, and moves that were never begun.
         Event::PlanApplied { batches, .. } => {
             let planned = before.migration(name).is_some_and(|(_, moving)| moving.stage == Stage::Planned);
@@ -124,10 +144,13 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::BatchStarted { .. }
         | Event::BatchPaused { .. }
         | Event::BatchResumed { .. }
+        | Event::BatchReady { .. }
         | Event::CutoverStarted { .. }
         | Event::BatchSettled { .. }
+        | Event::VerdictReached { .. }
         | Event::BatchReleased { .. }
         | Event::BatchAborted { .. }
+        | Event::BatchRolledBack { .. }
         | Event::StatusTokenGranted { .. } => false,
     }
 }

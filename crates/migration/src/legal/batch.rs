@@ -1,8 +1,9 @@
 //! Legality of plans and of what happens to a batch as a whole.
 
 use super::Illegal;
-use crate::batch::{Batch, BatchPhase};
+use crate::batch::{Batch, BatchPhase, Verdict};
 use crate::event::{Event, Placement};
+use crate::node::{Migration, Node};
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, World};
 use shardlift_model::{BatchId, Generation, NodeId};
@@ -22,27 +23,56 @@ impl World {
                 let found = self.known_batch(batch)?;
                 require(found.paused, found, "it is not held")
             }
+            Event::BatchReady { batch, .. } => {
+                let found = self.in_phase(batch, &[Preparing])?;
+                require(found.ready_at.is_none() && self.is_ready(found), found, "not all its nodes are ready")
+            }
             Event::CutoverStarted { batch, .. } => {
                 let found = self.in_phase(batch, &[Preparing])?;
-                require(self.may_cut_over(found), found, "it may not cut over yet")
+                require(self.is_flippable(found), found, "it may not cut over yet")
             }
-            Event::BatchCommitted { batch, route_version, placements, .. } => {
+            Event::BatchCommitted { batch, placements, .. } => {
                 let found = self.in_phase(batch, &[CuttingOver])?;
-                self.commit_fits(found, placements)?;
-                self.next_routes(*route_version, true)
+                self.commit_fits(found, placements)
             }
             Event::BatchSettled { batch } => {
                 let found = self.in_phase(batch, &[Committed])?;
-                let mut remaining = self.remaining(found);
-                let served = remaining.all(|(_, moving)| moving.stage == Stage::Soaking);
-                require(served, found, "not all its nodes are served by their targets")
+                require(self.is_settled(found), found, "not all its nodes are served by their targets")
             }
-            Event::BatchReleased { batch, .. } => self.in_phase(batch, &[Soaking]).map(|_| ()),
+            Event::VerdictReached { batch, verdict } => self.verdict_fits(batch, verdict),
+            Event::BatchReleased { batch, .. } => {
+                let found = self.in_phase(batch, &[Soaking])?;
+                let rests = self.remaining(found).all(|(_, moving)| moving.is_soaking() || moving.stage.is_over());
+                require(rests, found, "one of its nodes does not rest")
+            }
+            Event::BatchRolledBack { batch } => {
+                let found = self.in_phase(batch, &[Committed, Soaking])?;
+                let mut members = self.members(found).map(|(_, moving)| moving.stage);
+                let gone = members.all(|stage| matches!(stage, Stage::Aborted | Stage::RolledBack));
+                let back = self.members(found).any(|(_, moving)| moving.stage == Stage::RolledBack);
+                require(gone && back, found, "not all its nodes were moved back")
+            }
             Event::BatchAborted { batch } => {
                 let found = self.in_phase(batch, &[Planned, Preparing, CuttingOver])?;
                 require(self.remaining(found).next().is_none(), found, "nodes are still in it")
             }
             _ => Ok(()),
+        }
+    }
+
+    fn verdict_fits(&self, batch: &BatchId, verdict: &Verdict) -> Result<(), Illegal> {
+        let found = self.in_phase(batch, &[BatchPhase::Committed, BatchPhase::Soaking])?;
+        match verdict {
+            Verdict::Good => {
+                require(found.phase == BatchPhase::Soaking && found.verdict.is_none(), found, "it does not soak")?;
+                let soaks = self.remaining(found).any(|(_, moving)| moving.is_soaking());
+                let proved = self.soak_unproved(found).next().is_none() && self.soak_alert(found).is_none();
+                require(soaks && proved, found, "its soak did not show what its policy asks for")
+            }
+            Verdict::Bad { .. } => {
+                let told = matches!(found.verdict, Some(Verdict::Bad { .. }));
+                require(!told && self.soak_alert(found).is_some(), found, "none of its nodes gave an alert")
+            }
         }
     }
 
@@ -68,6 +98,9 @@ impl World {
             let Batch { batch: name, plan_revision, after, phase, .. } = batch;
             if batch.nodes.is_empty() || *plan_revision != plan.revision || *phase != BatchPhase::Planned {
                 return wrong(format!("batch `{name}` is not a new batch of this plan"));
+            }
+            if !batch.windows.iter().all(|window| window.is_valid()) {
+                return wrong(format!("batch `{name}` has a window that is no part of a day"));
             }
             // Batches stand in an order in which they may run, so waiting for an earlier one makes no circle.
             if let Some(unknown) = after.iter().find(|other| !names.contains(other)) {
@@ -118,25 +151,35 @@ impl World {
             let Some((known, moving)) = self.migration(node).filter(|_| expected.remove(node)) else {
                 return wrong("it is not in the batch, or twice");
             };
-            if moving.stage != Stage::Sealed {
-                return wrong("it is not sealed");
-            }
-            if placement.shard != moving.target {
-                return wrong("the new placement is not its target");
-            }
-            let same = moving.final_state == Some(placement.final_state) && moving.verified == moving.final_state;
-            if !same || !moving.tolerates(&placement.final_state) {
-                return wrong("this is not the state that both sides were verified to have");
-            }
-            let (generation, present) = (placement.generation, known.generation);
-            if present.0.checked_add(1).map(Generation) != Some(generation) {
-                return Err(Illegal::Generation { node: node.clone(), generation, present });
-            }
+            self.placement_fits(known, moving, placement)?;
         }
         match expected.first() {
             Some(node) => Err(Illegal::Commit { node: (*node).clone(), why: "it is still in the batch but left out" }),
             None => Ok(()),
         }
+    }
+}
+
+impl World {
+    /// INV-05, INV-06: a commit puts a sealed node on its taker, under the next generation, at what both sides had.
+    pub(super) fn placement_fits(&self, known: &Node, moving: &Migration, placed: &Placement) -> Result<(), Illegal> {
+        let node = &placed.node;
+        let wrong = |why| Err(Illegal::Commit { node: node.clone(), why });
+        if moving.stage != Stage::Sealed || moving.is_idle() {
+            return wrong("it is not sealed");
+        }
+        if placed.shard != *moving.taker() {
+            return wrong("the new placement is not where it goes");
+        }
+        let same = moving.is_equal() && moving.final_state == Some(placed.final_state);
+        if !same || !moving.tolerates(&placed.final_state) {
+            return wrong("this is not the state that both sides were verified to have");
+        }
+        let (generation, present) = (placed.generation, known.generation);
+        if present.0.checked_add(1).map(Generation) != Some(generation) {
+            return Err(Illegal::Generation { node: node.clone(), generation, present });
+        }
+        Ok(())
     }
 }
 

@@ -41,13 +41,19 @@ impl World {
             }
             Event::UndoStarted { node, .. } => {
                 let (_, moving) = self.moving(node)?;
-                require(!moving.has_left() && moving.stage.undo().is_some(), node, moving, "it cannot be undone")
+                let open = moving.undo_reason.is_none() && moving.stage.undo(moving.direction).is_some();
+                require(open, node, moving, "it cannot be undone")
+            }
+            Event::WriterPromoted { node, .. } => {
+                let (_, moving) = self.moving(node)?;
+                let open = moving.stage == Stage::Promoting && moving.promoted.is_none() && !moving.is_idle();
+                require(open, node, moving, "nobody is to become its writer")
             }
             _ => Ok(()),
         }
     }
 
-    fn moving(&self, node: &NodeId) -> Result<(&Node, &Migration), Illegal> {
+    pub(super) fn moving(&self, node: &NodeId) -> Result<(&Node, &Migration), Illegal> {
         self.known_node(node)?;
         let moving = self.migration(node).filter(|(_, moving)| !moving.stage.is_over());
         moving.ok_or_else(|| Illegal::NotMoving(node.clone()))
@@ -60,7 +66,7 @@ impl World {
         if known.step.0.checked_add(1).map(Step) != Some(step) {
             return Err(Illegal::Step { node: node.clone(), step, present: known.step });
         }
-        if !present.followers().contains(&stage) {
+        if !present.allowed(moving.direction).any(|allowed| allowed == stage) {
             return wrong("the order of stages does not have this");
         }
         if moving.held.is_some() {
@@ -69,8 +75,8 @@ impl World {
         if moving.reenter {
             return if present.again() == Some(stage) { Ok(()) } else { wrong("work is to begin anew") };
         }
-        let begins_undo = stage.is_undo() && !present.is_undo();
-        if begins_undo != (moving.undo_reason.is_some() && !present.is_undo()) {
+        let begins_undo = stage.is_undo() && !moving.is_undoing();
+        if begins_undo != (moving.undo_reason.is_some() && !moving.is_undoing()) {
             return wrong("an undo begins with the decision to undo, and nothing else follows that");
         }
         let again = present.again() == Some(stage);
@@ -92,21 +98,25 @@ impl World {
             Stage::Ready => {
                 (matches!(node.certificate, CertificateState::InUse { .. }), "its certificate was not seen in use")
             }
-            Stage::Fencing => (phase == Some(BatchPhase::CuttingOver), "its batch does not cut over"),
+            Stage::Fencing if moving.stage == Stage::Ready => {
+                (phase == Some(BatchPhase::CuttingOver), "its batch does not cut over")
+            }
+            Stage::Fencing => (false, "only the start of a way back leads there"),
             Stage::Completing => (moving.final_state.is_some(), "the final state was not named"),
+            Stage::Sealing if moving.is_back() && moving.rehearsal => (false, "a rehearsal seals nothing"),
             // INV-05
-            Stage::Sealing | Stage::Sealed => (
-                moving.final_state.is_some() && moving.verified == moving.final_state,
-                "the target was not seen at the final state",
-            ),
-            Stage::Promoting => (false, "only the commit of the batch leads there"),
+            Stage::Sealing | Stage::Sealed => (moving.is_equal(), "the taker was not seen at the final state"),
+            Stage::Promoting => (false, "only the commit leads there"),
+            Stage::Retiring => (moving.promoted.is_some(), "the taker is not the writer yet"),
+            Stage::Soaking if moving.is_back() => (false, "only the end of the undo leads there"),
             Stage::Releasing => (phase == Some(BatchPhase::Released), "the soak goes on"),
+            Stage::Restoring => (false, "only an operator's decision leads there"),
             _ => (true, ""),
         };
         (!open).then_some(why)
     }
 }
 
-fn require(holds: bool, node: &NodeId, moving: &Migration, why: &'static str) -> Result<(), Illegal> {
+pub(super) fn require(holds: bool, node: &NodeId, moving: &Migration, why: &'static str) -> Result<(), Illegal> {
     if holds { Ok(()) } else { Err(Illegal::Move { node: node.clone(), stage: moving.stage, why }) }
 }

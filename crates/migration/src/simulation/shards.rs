@@ -1,8 +1,11 @@
 //! Shards as the protocol describes them, reduced to what decides who takes writes: mode, highest token, content.
 
+mod copy;
+
 use crate::fixture::state;
-use crate::{Command, Effect, FinalState, Input, Node, Outcome};
-use shardlift_model::{Generation, NodeId, ShardId, Token};
+use crate::{Command, Effect, Input, Node, Outcome, SoakFact};
+use copy::{Copy, Mode};
+use shardlift_model::{NodeId, ShardId, Token};
 use std::collections::BTreeMap;
 
 /// What is on its way to a shard or a router.
@@ -12,34 +15,26 @@ pub(super) enum Request {
     Routes(u64),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Absent,
-    Serving,
-    Fenced,
-    Sealed,
-    Incoming,
-    Retired,
-    Discarded,
-}
-
-/// One shard's copy of one node. The content is a count of writes: equal counts are equal contents, as there is one
-/// writer at a time, which is what is checked.
-#[derive(Debug, Clone)]
-struct Copy {
-    mode: Mode,
-    token: Token,
-    generation: Generation,
-    content: u64,
-    last: Option<Outcome>,
+/// Shards that leave out what protects clients.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mutants {
+    /// Late commands are carried out (INV-03, seen as INV-01).
+    pub(super) ignores_tokens: bool,
+    /// The final state is named while mutations are in flight (INV-02).
+    pub(super) names_before_the_drain: bool,
+    /// A copy acknowledges mutations before it is promoted (INV-04).
+    pub(super) serves_unpromoted: bool,
+    /// A copy that follows back is promoted without the last changes (INV-02).
+    pub(super) promotes_what_it_has: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Shards {
     copies: BTreeMap<(NodeId, ShardId), Copy>,
     acknowledged: BTreeMap<NodeId, u64>,
-    /// The mutant: late commands are carried out.
-    pub(super) ignores_tokens: bool,
+    /// Mutations that were acknowledged by a copy without the right to.
+    unlawful: Vec<(NodeId, ShardId)>,
+    pub(super) mutants: Mutants,
 }
 
 impl Shards {
@@ -48,6 +43,7 @@ impl Shards {
         for node in nodes {
             let copy = shards.copy(&node.node, &node.shard);
             copy.mode = Mode::Serving;
+            copy.may_write = true;
             copy.generation = node.generation;
             shards.acknowledged.insert(node.node.clone(), 0);
         }
@@ -55,16 +51,10 @@ impl Shards {
     }
 
     fn copy(&mut self, node: &NodeId, shard: &ShardId) -> &mut Copy {
-        self.copies.entry((node.clone(), shard.clone())).or_insert(Copy {
-            mode: Mode::Absent,
-            token: Token::default(),
-            generation: Generation(0),
-            content: 0,
-            last: None,
-        })
+        self.copies.entry((node.clone(), shard.clone())).or_default()
     }
 
-    /// INV-01, INV-02.
+    /// INV-01, INV-02, INV-04.
     pub(super) fn check(&self) {
         for (node, acknowledged) in &self.acknowledged {
             let copies = self.copies.iter().filter(|((name, _), _)| name == node);
@@ -74,23 +64,54 @@ impl Shards {
                 assert_eq!(writer.content, *acknowledged, "INV-02: {node}");
             }
         }
+        assert!(self.unlawful.is_empty(), "INV-04: {:?}", self.unlawful);
     }
 
-    /// A client's write: acknowledged by whoever serves the node, parked otherwise.
-    pub(super) fn write(&mut self, node: &NodeId) {
-        let writer = self.copies.iter_mut().find(|((name, _), copy)| name == node && copy.mode == Mode::Serving);
-        if let Some((_, copy)) = writer {
-            copy.content += 1;
-            *self.acknowledged.get_mut(node).unwrap() += 1;
+    /// A client's mutation begins at whoever serves the node; it is parked otherwise.
+    pub(super) fn begin_write(&mut self, node: &NodeId) {
+        let unpromoted = self.mutants.serves_unpromoted;
+        let admits = |mode| mode == Mode::Serving || (unpromoted && mode == Mode::Incoming);
+        let mut open = self.copies.iter_mut().filter(|((name, _), copy)| name == node && admits(copy.mode));
+        if let Some((_, copy)) = open.next_back() {
+            copy.in_flight += 1;
         }
     }
 
-    /// A lease runs out or a source restarts: it resumes by itself.
+    /// All mutations of a node that are in flight end, acknowledged.
+    pub(super) fn end_writes(&mut self, node: &NodeId) {
+        let shards: Vec<ShardId> =
+            self.copies.keys().filter(|(name, _)| name == node).map(|(_, shard)| shard.clone()).collect();
+        shards.iter().for_each(|shard| self.drain(node, shard));
+    }
+
+    fn drain(&mut self, node: &NodeId, shard: &ShardId) {
+        let copy = self.copy(node, shard);
+        let ended = std::mem::take(&mut copy.in_flight);
+        copy.content += ended;
+        let lawful = copy.may_write;
+        *self.acknowledged.entry(node.clone()).or_default() += ended;
+        if ended > 0 && !lawful {
+            self.unlawful.push((node.clone(), shard.clone()));
+        }
+    }
+
+    /// A lease runs out or a giver restarts: it resumes by itself.
     pub(super) fn lose_a_fence(&mut self, roll: u64) {
         let mut fenced: Vec<&mut Copy> = self.copies.values_mut().filter(|copy| copy.mode == Mode::Fenced).collect();
         let count = fenced.len().max(1) as u64;
         if let Some(copy) = fenced.get_mut(usize::try_from(roll % count).unwrap()) {
             copy.mode = Mode::Serving;
+        }
+    }
+
+    /// Old copies take in one more change of the writer that they follow.
+    pub(super) fn follow(&mut self) {
+        let following: Vec<(NodeId, ShardId)> =
+            self.copies.iter().filter(|(_, copy)| copy.follows_back()).map(|(key, _)| key.clone()).collect();
+        for (node, shard) in following {
+            let writer = self.content_of_giver(&node, &shard);
+            let copy = self.copy(&node, &shard);
+            copy.content = writer.min(copy.content + 1).max(copy.content);
         }
     }
 
@@ -109,32 +130,56 @@ impl Shards {
                 let (serving, generation) = (copy.mode == Mode::Serving && !fail, copy.generation);
                 vec![Outcome::Probed { shard: shard.clone(), generation, serving }]
             }
+            Effect::WatchSoak { node, follower, .. } => return self.soak(node, follower, fail),
+            Effect::AskCutover { batch, idle } => {
+                let busy = |(node, shard): &(NodeId, ShardId)| self.copy(node, shard).in_flight > 0;
+                let idle = !idle.iter().flatten().any(busy);
+                return vec![Input::CutoverClear { batch: batch.clone(), idle, routers: !fail }];
+            }
             Effect::SyncRouters { .. } => vec![],
         };
-        let (Some((node, _)), Some(token)) = (effect.goes_to(), token_of(effect)) else { return vec![] };
+        let (Some((node, _)), Some(token)) = (effect.goes_to(), effect.token()) else { return vec![] };
         outcomes.into_iter().map(|outcome| Input::Answer { node: node.clone(), token, outcome }).collect()
+    }
+
+    fn soak(&mut self, node: &NodeId, follower: &ShardId, fail: bool) -> Vec<Input> {
+        let seen = |fact| Input::SoakSeen { node: node.clone(), fact };
+        if fail {
+            return vec![seen(SoakFact::Alert { reason: "the follower lost an object".to_owned() })];
+        }
+        let at = shardlift_model::UnixMillis(1);
+        let verified = (self.copy(node, follower).follows_back()).then_some(SoakFact::Verified);
+        verified.into_iter().chain([SoakFact::BackupSeen { at }]).map(seen).collect()
     }
 
     /// INV-03: persists the token before it acts; a lower one is refused, an equal one is a repetition.
     fn execute(&mut self, node: &NodeId, token: Token, shard: &ShardId, command: &Command) -> Outcome {
-        let source = self.content_of_source(node, shard);
-        let heeds_tokens = !self.ignores_tokens;
+        let mutants = self.mutants;
         let copy = self.copy(node, shard);
-        if heeds_tokens && token < copy.token {
+        if !mutants.ignores_tokens && token < copy.token {
             return Outcome::Refused { reason: format!("stale token {token}") };
         }
         if let Some(last) = copy.last.as_ref().filter(|_| token == copy.token) {
             return last.clone();
         }
+        if *command == Command::Fence && !mutants.names_before_the_drain {
+            self.drain(node, shard);
+        }
+        let giver = self.content_of_giver(node, shard);
+        let copy = self.copy(node, shard);
         copy.token = token;
-        let outcome = copy.act(node, token, command, source);
+        let outcome = if mutants.promotes_what_it_has && copy.resumed {
+            copy.pretend(node, token, command, giver)
+        } else {
+            copy.act(node, token, command, giver)
+        };
         copy.last = Some(outcome.clone());
         outcome
     }
 
-    /// What a target can read: all that some other shard holds as the writer, parked or not.
-    fn content_of_source(&self, node: &NodeId, target: &ShardId) -> u64 {
-        let others = self.copies.iter().filter(|((name, shard), _)| name == node && shard != target);
+    /// What a copy can read: all that some other shard holds as the writer, parked or not.
+    fn content_of_giver(&self, node: &NodeId, taker: &ShardId) -> u64 {
+        let others = self.copies.iter().filter(|((name, shard), _)| name == node && shard != taker);
         let readable = others.filter(|(_, copy)| matches!(copy.mode, Mode::Serving | Mode::Fenced | Mode::Sealed));
         readable.map(|(_, copy)| copy.content).max().unwrap_or(0)
     }
@@ -151,7 +196,7 @@ impl Shards {
 
     /// One report of each kind: the stage takes what it waits for and ignores the rest.
     fn watch(&mut self, node: &NodeId, shard: &ShardId, fail: bool) -> Vec<Outcome> {
-        let source = self.content_of_source(node, shard);
+        let giver = self.content_of_giver(node, shard);
         let copy = self.copy(node, shard);
         if copy.mode != Mode::Incoming {
             return vec![];
@@ -159,79 +204,8 @@ impl Shards {
         if fail {
             return vec![Outcome::ReplicaFailed { reason: "broken".to_owned(), damaged_at_source: true }];
         }
-        copy.content = source;
-        vec![Outcome::Following { lag: 0 }, Outcome::Verified { state: state(source) }]
-    }
-}
-
-const fn token_of(effect: &Effect) -> Option<Token> {
-    match effect {
-        Effect::Send { token, .. }
-        | Effect::RenewFence { token, .. }
-        | Effect::WatchReplica { token, .. }
-        | Effect::Probe { token, .. } => Some(*token),
-        Effect::SyncRouters { .. } => None,
-    }
-}
-
-impl Copy {
-    fn act(&mut self, node: &NodeId, token: Token, command: &Command, source: u64) -> Outcome {
-        let refused = |why: &str| Outcome::Refused { reason: why.to_owned() };
-        match (command, self.mode) {
-            (Command::Offer { .. }, _) => Outcome::Done,
-            (Command::StartReplica { .. }, Mode::Serving | Mode::Fenced | Mode::Sealed) => {
-                panic!("INV-12: {node}: the writer was told to be a copy")
-            }
-            (Command::StartReplica { .. }, _) => {
-                self.mode = Mode::Incoming;
-                Outcome::Done
-            }
-            (Command::VerifyReplica, Mode::Incoming) => Outcome::Done,
-            (Command::Fence, Mode::Serving | Mode::Fenced) => {
-                self.mode = Mode::Fenced;
-                Outcome::Fenced { state: state(self.content) }
-            }
-            (Command::CompleteReplica { expected }, Mode::Incoming) => {
-                self.content = source.min(expected.seq);
-                Outcome::Completed { state: state(self.content) }
-            }
-            (Command::Seal { expected }, Mode::Fenced) if self.is_at(expected) => {
-                self.mode = Mode::Sealed;
-                Outcome::Done
-            }
-            (Command::Seal { expected }, Mode::Sealed) if self.is_at(expected) => Outcome::Done,
-            (Command::Seal { .. }, _) => Outcome::FenceLost { reason: "the lease is over".to_owned() },
-            (Command::Promote { expected }, Mode::Incoming) if self.is_at(expected) => {
-                self.mode = Mode::Serving;
-                self.generation = token.generation;
-                Outcome::Done
-            }
-            (Command::Promote { .. }, Mode::Serving) if self.generation == token.generation => Outcome::Done,
-            (Command::Retire { .. }, Mode::Serving | Mode::Fenced) => panic!("INV-01: {node}: the writer was retired"),
-            (Command::Retire { .. }, Mode::Sealed | Mode::Retired) => {
-                self.mode = Mode::Retired;
-                Outcome::Done
-            }
-            (Command::EndLegacyCredentials, Mode::Serving) => Outcome::Done,
-            (Command::Unfence, Mode::Serving | Mode::Fenced | Mode::Sealed) => {
-                self.mode = Mode::Serving;
-                Outcome::Done
-            }
-            (Command::Unfence, Mode::Retired) => panic!("INV-01: {node}: a retired source was told to serve"),
-            (Command::DiscardReplica, Mode::Serving | Mode::Fenced | Mode::Sealed) => {
-                panic!("INV-07: {node}: the writer was told to discard")
-            }
-            (Command::DiscardReplica, _) => {
-                self.mode = Mode::Discarded;
-                self.content = 0;
-                Outcome::Done
-            }
-            _ => refused("not in this mode"),
-        }
-    }
-
-    fn is_at(&self, expected: &FinalState) -> bool {
-        state(self.content) == *expected
+        copy.content = giver;
+        vec![Outcome::Following { lag: 0 }, Outcome::Verified { state: state(giver) }]
     }
 }
 
@@ -258,8 +232,20 @@ mod tests {
         let mut shards = two_shards(Mode::Absent);
         shards.check();
         let node = "n1".parse().unwrap();
-        shards.write(&node);
+        shards.begin_write(&node);
+        shards.end_writes(&node);
         shards.copy(&node, &"a".parse().unwrap()).content = 0;
+        shards.check();
+    }
+
+    #[test]
+    #[should_panic(expected = "INV-04")]
+    fn a_write_at_an_unpromoted_copy_is_seen() {
+        let mut shards = two_shards(Mode::Incoming);
+        let node = "n1".parse().unwrap();
+        shards.copy(&node, &"b".parse().unwrap()).in_flight = 1;
+        shards.copy(&node, &"a".parse().unwrap()).content = 1;
+        shards.end_writes(&node);
         shards.check();
     }
 }

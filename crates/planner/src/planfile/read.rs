@@ -1,9 +1,12 @@
 //! From a TOML document to a plan file. Goes on after an error, so that all are reported at once.
 
+mod policy;
+
 use super::{BatchEntry, Located, MoveEntry, PlanFile, VERSION, syntax};
 use crate::finding::{Finding, Lines, Place, tidy};
 use crate::problem::HEADROOM_PERCENT_DEFAULT;
 use crate::suggest::Suggest;
+use policy::Policy;
 use shardlift_model::{NameError, NodeId};
 use std::ops::Range;
 use std::str::FromStr;
@@ -11,7 +14,7 @@ use toml_edit::{Item, Table, TableLike, Value};
 
 const TOP_KEYS: [&str; 7] =
     ["version", "revision", "based_on", "source", "headroom_percent", "accept_damaged", "batch"];
-const BATCH_KEYS: [&str; 3] = ["name", "after", "nodes"];
+const BATCH_KEYS: [&str; 7] = ["name", "after", "nodes", "when", "windows", "force_after", "soak"];
 
 struct Reader<'t> {
     lines: &'t Lines<'t>,
@@ -86,11 +89,13 @@ impl Reader<'_> {
         let name = self.required(table, "name", header).and_then(|item| self.name(item, "name", "a batch"));
         let after = table.get("after").map(|item| self.names(item, "after", "a batch"));
         let moves = self.required(table, "nodes", header).and_then(|item| self.moves(item));
+        let policy = self.policy(table);
         let after = match after {
             Some(names) => Some(names?),
             None => None,
         };
-        Some(BatchEntry { header, name: name?, after, moves: moves? })
+        let Policy { when, windows, force_after_ms, soak } = policy?;
+        Some(BatchEntry { header, name: name?, after, moves: moves?, when, windows, force_after_ms, soak })
     }
 
     fn moves(&mut self, item: &Item) -> Option<Vec<MoveEntry>> {

@@ -12,5 +12,6 @@ mod conflicts;
 mod drafts;
 mod fixture;
 mod mutants;
+mod policy;
 mod properties;
 mod scale;

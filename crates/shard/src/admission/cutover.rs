@@ -3,7 +3,7 @@
 use super::gate::{self, Gate};
 use super::{Admission, FenceOutcome};
 use crate::engine::nodes::NodeCell;
-use crate::engine::{Accepted, EngineError, FinalState, Mode, NodeRecord};
+use crate::engine::{Accepted, EngineError, FinalState, Forward, Mode, NodeRecord, ReplicaRecord, now};
 use shardlift_model::{NodeId, ShardId, Token};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,19 @@ pub const LEASE_MAX: Duration = Duration::from_secs(600);
 
 /// What must be left of the lease for a seal: the controller's clock and ours need not run alike.
 pub const SEAL_MARGIN: Duration = Duration::from_millis(250);
+
+/// Where a node has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retirement {
+    /// The writer.
+    pub target: ShardId,
+    /// Where it serves clients: requests are forwarded to there.
+    pub client_address: String,
+    /// Where it serves shards: the copy here follows from there.
+    pub peer_address: String,
+    /// Seq of the writer's journal at which both were equal.
+    pub from_seq: u64,
+}
 
 /// How long broken-off mutations get to notice.
 const BREAK_OFF: Duration = Duration::from_secs(5);
@@ -147,17 +160,24 @@ impl Admission {
         sealed.map(drop)
     }
 
-    /// Sends the clients of a sealed node away, after the commit.
+    /// After the commit: the sealed node becomes a copy that follows its new writer, and requests, parked ones first, are
+    /// forwarded to there. All of it is one transaction; the job that follows is the caller's to start.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] unless the node is sealed (or retired to the same shard); [`EngineError::StaleToken`].
-    pub async fn retire(&self, node: &NodeId, token: Token, target: ShardId) -> Result<Accepted, EngineError> {
+    /// [`EngineError::Refused`] unless the node is sealed (or follows that shard already); [`EngineError::StaleToken`].
+    pub async fn retire(&self, node: &NodeId, token: Token, gone: Retirement) -> Result<Accepted, EngineError> {
+        let Retirement { target, client_address, peer_address, from_seq } = gone;
+        let since = now();
         let edit = move |record: &mut NodeRecord| match &record.mode {
             Mode::Sealed { .. } => {
-                record.mode = Mode::Retired { target };
+                record.mode =
+                    Mode::Incoming { source: target.clone(), source_peer_address: peer_address, accept_damaged: false };
+                record.replica = Some(ReplicaRecord::equal_at(from_seq));
+                record.forward = Some(Forward { shard: target, client_address, since });
+                record.offered_to = None;
                 Ok(())
             }
-            Mode::Retired { target: before } if *before == target => Ok(()),
+            _ if record.follows() == Some(&target) => Ok(()),
             _ => Err(refused(record)),
         };
         let accepted = self.engine.command(node, token, edit).await?;

@@ -3,9 +3,14 @@
 //! A lease is judged by the monotonic clock. The one who opens a gate whose lease ran out is a task that watches it; being late
 //! only keeps the node closed a little longer.
 
+mod permit;
+
+pub use permit::{Onward, Permit};
+
 use super::{Access, ParkLimits, Unavailable};
 use crate::engine::nodes::{NodeCell, lock};
-use crate::engine::{EngineError, FinalState, Mode, NodeRecord};
+use crate::engine::{EngineError, FinalState, Forward, Mode, NodeRecord};
+use permit::Parked;
 use shardlift_model::Token;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +37,8 @@ enum Phase {
     /// The seal is on its way to disk. The lease no longer opens the gate.
     Sealing,
     Sealed,
+    /// Another shard is the writer and takes what comes here.
+    Forwarding(Arc<Forward>),
     Closed(Unavailable),
 }
 
@@ -41,6 +48,7 @@ struct State {
     reading: u64,
     mutating: u64,
     parked: u64,
+    forwarding: u64,
     fences: u64,
     /// Of the mutations that are in now.
     cancel: CancellationToken,
@@ -53,54 +61,15 @@ pub(crate) struct Gate {
     changed: watch::Sender<u64>,
 }
 
-/// The right to be in. Gives itself back.
-#[derive(Debug)]
-pub struct Permit {
-    cell: Arc<NodeCell>,
-    access: Access,
-    cancelled: CancellationToken,
-}
-
-impl Permit {
-    /// Comes back when a fence could not wait any longer: the request must end now, unanswered or with 503, never with success.
-    pub async fn cancelled(&self) {
-        self.cancelled.cancelled().await;
-    }
-
-    /// What it was given for.
-    #[must_use]
-    pub const fn access(&self) -> Access {
-        self.access
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut state = lock(&self.cell.gate.state);
-        match self.access {
-            Access::Read => state.reading -= 1,
-            Access::Mutate => state.mutating -= 1,
-        }
-        drop(state);
-        self.cell.gate.signal();
-    }
-}
-
-struct Parked<'a>(&'a Gate);
-
-impl Drop for Parked<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.state).parked -= 1;
-    }
-}
-
 pub(crate) enum Entering {
     Admitted(Permit),
+    Forwarded(Onward),
     Refused(Unavailable),
 }
 
 enum Answer {
     In(CancellationToken),
+    Onward(Arc<Forward>),
     Wait,
     Out(Unavailable),
 }
@@ -115,14 +84,13 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, limits: ParkLimi
         // Marked before the look: a change after it wakes this up.
         changed.mark_unchanged();
         match gate.ask(access) {
-            Answer::In(cancelled) => {
-                return Entering::Admitted(Permit { cell: Arc::clone(cell), access, cancelled });
-            }
+            Answer::In(cancelled) => return Entering::Admitted(Permit::new(Arc::clone(cell), access, cancelled)),
+            Answer::Onward(forward) => return Entering::Forwarded(Onward::new(Arc::clone(cell), forward)),
             Answer::Out(why) => return Entering::Refused(why),
             Answer::Wait => {}
         }
         if parked.is_none() {
-            match gate.park(limits.count) {
+            match Parked::new(gate, limits.count) {
                 Some(place) => parked = Some(place),
                 None => return Entering::Refused(Unavailable::TooManyParked),
             }
@@ -136,9 +104,10 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, limits: ParkLimi
 }
 
 impl Gate {
-    pub(crate) fn new(mode: &Mode) -> Self {
+    pub(crate) fn new(record: &NodeRecord) -> Self {
         let cancel = CancellationToken::new();
-        let state = State { phase: phase_of(mode), reading: 0, mutating: 0, parked: 0, fences: 0, cancel };
+        let phase = phase_of(record);
+        let state = State { phase, reading: 0, mutating: 0, parked: 0, forwarding: 0, fences: 0, cancel };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
@@ -154,9 +123,9 @@ impl Gate {
     /// fence, which is part of serving, stays.
     pub(crate) fn follow(&self, current: impl FnOnce() -> Arc<NodeRecord>) {
         let mut state = lock(&self.state);
-        match (&state.phase, &current().mode) {
-            (Phase::Fenced(_), Mode::Serving) => {}
-            (_, mode) => state.phase = phase_of(mode),
+        let record = current();
+        if !matches!((&state.phase, &record.mode), (Phase::Fenced(_), Mode::Serving)) {
+            state.phase = phase_of(&record);
         }
         drop(state);
         self.signal();
@@ -169,6 +138,19 @@ impl Gate {
     /// True while clients are sent away.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Closed(_))
+    }
+
+    /// Where requests are forwarded to.
+    pub(crate) fn forward(&self) -> Option<Arc<Forward>> {
+        match &lock(&self.state).phase {
+            Phase::Forwarding(forward) => Some(Arc::clone(forward)),
+            _ => None,
+        }
+    }
+
+    /// Forwarded requests that are not answered to the end.
+    pub(crate) fn forwarding(&self) -> u64 {
+        lock(&self.state).forwarding
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
@@ -196,18 +178,14 @@ impl Gate {
                 state.reading += 1;
                 Answer::In(CancellationToken::new())
             }
+            (Phase::Forwarding(forward), _) => {
+                let forward = Arc::clone(forward);
+                state.forwarding += 1;
+                Answer::Onward(forward)
+            }
             (Phase::Closed(why), _) => Answer::Out(*why),
             _ => Answer::Wait,
         }
-    }
-
-    fn park(&self, limit: usize) -> Option<Parked<'_>> {
-        let mut state = lock(&self.state);
-        if state.parked >= limit as u64 {
-            return None;
-        }
-        state.parked += 1;
-        Some(Parked(self))
     }
 
     /// Closes the gate to mutations, or takes over the fence that is there.
@@ -227,6 +205,7 @@ impl Gate {
             }
             Phase::Fenced(_) => return Err(EngineError::FenceLost("the lease has run out")),
             Phase::Sealing | Phase::Sealed => return Err(EngineError::refused("the node is sealed")),
+            Phase::Forwarding(_) => return Err(EngineError::refused(Unavailable::Retired.to_string())),
             Phase::Closed(why) => return Err(EngineError::refused(why.to_string())),
         };
         drop(state);
@@ -360,12 +339,13 @@ pub(crate) async fn watch_lease(cell: Arc<NodeCell>, number: u64) {
     }
 }
 
-fn phase_of(mode: &Mode) -> Phase {
-    match mode {
-        Mode::Serving | Mode::Fenced => Phase::Open,
-        Mode::Sealed { .. } => Phase::Sealed,
-        Mode::Incoming { .. } => Phase::Closed(Unavailable::Incoming),
-        Mode::Retired { .. } => Phase::Closed(Unavailable::Retired),
-        Mode::Discarded => Phase::Closed(Unavailable::Discarded),
+fn phase_of(record: &NodeRecord) -> Phase {
+    match (&record.mode, &record.forward) {
+        (Mode::Serving | Mode::Fenced, _) => Phase::Open,
+        (Mode::Sealed { .. }, _) => Phase::Sealed,
+        (Mode::Incoming { .. } | Mode::Retired { .. }, Some(forward)) => Phase::Forwarding(Arc::new(forward.clone())),
+        (Mode::Incoming { .. }, None) => Phase::Closed(Unavailable::Incoming),
+        (Mode::Retired { .. } | Mode::Quarantined { .. }, _) => Phase::Closed(Unavailable::Retired),
+        (Mode::Discarded, _) => Phase::Closed(Unavailable::Discarded),
     }
 }

@@ -3,17 +3,25 @@
 use super::Admission;
 use super::cutover::refused;
 use crate::engine::{Accepted, EngineError, FinalState, Mode, NodeRecord};
-use shardlift_model::{NodeId, Token};
+use shardlift_model::{NodeId, ShardId, Token};
 
 impl Admission {
     /// Makes an incoming copy the writer under the token's generation. `expected` is the state that the source was sealed at: the
-    /// copy must hold exactly that, and must have applied the source's journal exactly up to its seq (INV-05).
+    /// copy must hold exactly that, and must have applied the source's journal exactly up to its seq (INV-05). From then on the
+    /// `follower`, and no other shard, may read the node: the former writer, which held the same and follows from the seq that
+    /// the own journal has now.
     ///
     /// INV-04: durable when this returns, and no client mutation is admitted before.
     ///
     /// # Errors
     /// [`EngineError::DigestDiffers`]; [`EngineError::Refused`] when the node is not incoming; [`EngineError::StaleToken`].
-    pub async fn promote(&self, node: &NodeId, token: Token, expected: FinalState) -> Result<Accepted, EngineError> {
+    pub async fn promote(
+        &self,
+        node: &NodeId,
+        token: Token,
+        expected: FinalState,
+        follower: Option<ShardId>,
+    ) -> Result<Accepted, EngineError> {
         let accepted = self.engine.accept_token(node, token).await?;
         let cell = self.cell(node)?;
         let record = cell.record();
@@ -49,8 +57,10 @@ impl Admission {
             }
             record.mode = Mode::Serving;
             record.generation = token.generation;
+            record.promoted_seq = own_seq;
+            record.offered_to = follower;
+            record.forward = None;
             record.replica = None;
-            record.offered_to = None;
             Ok(())
         };
         let accepted = self.engine.command(node, token, edit).await?;

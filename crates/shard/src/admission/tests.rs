@@ -24,6 +24,7 @@ async fn enters(cell: &Arc<NodeCell>, access: Access) -> Result<Permit, Unavaila
     match enter(cell, access, ParkLimits::default()).await {
         Entering::Admitted(permit) => Ok(permit),
         Entering::Refused(why) => Err(why),
+        Entering::Forwarded(onward) => panic!("forwarded to {:?}", onward.forward()),
     }
 }
 
@@ -232,9 +233,20 @@ async fn a_sealed_source_takes_nothing_more_ever_and_survives_a_restart() {
     });
     eventually("the request is parked", || engine.node(&node).unwrap().requests_in_flight == 1).await;
     let target: shardlift_model::ShardId = "b".parse().unwrap();
-    assert_eq!(engine.admission().retire(&node, token(3), target.clone()).await.unwrap(), Accepted::New);
-    assert_eq!(engine.admission().retire(&node, token(3), target).await.unwrap(), Accepted::Repeated);
-    assert!(matches!(parked.await.unwrap(), Entry::Unavailable(Unavailable::Retired)));
+    let gone = Retirement {
+        target: target.clone(),
+        client_address: "b:1".to_owned(),
+        peer_address: "b:2".to_owned(),
+        from_seq: 40,
+    };
+    assert_eq!(engine.admission().retire(&node, token(3), gone.clone()).await.unwrap(), Accepted::New);
+    assert_eq!(engine.admission().retire(&node, token(3), gone).await.unwrap(), Accepted::Repeated);
+    let Entry::Forward(onward) = parked.await.unwrap() else { panic!("not forwarded") };
+    assert_eq!((onward.forward().shard.clone(), onward.token()), (target, token(3)));
+    assert_eq!((engine.node(&node).unwrap().forwarding, engine.node(&node).unwrap().requests_in_flight), (1, 0));
+    drop(onward);
+    let snapshot = engine.node(&node).unwrap();
+    assert_eq!((snapshot.forwarding, snapshot.replica.unwrap().applied_seq), (0, 40));
     assert!(engine.admission().unfence(&node, token(4)).await.is_err(), "a retired node does not resume");
 }
 
@@ -276,7 +288,8 @@ async fn a_target_is_promoted_only_with_the_sealed_content_and_then_for_good() {
     let target = open(dir.path()).await;
     target.start_incoming(&node, token(1), "a".parse().unwrap(), "a:1".to_owned(), false).await.unwrap();
     let admission = target.admission();
-    let promote = |step| admission.promote(&node, Token::new(1, 2, step), last);
+    let follower: Option<shardlift_model::ShardId> = Some("a".parse().unwrap());
+    let promote = |step| admission.promote(&node, Token::new(1, 2, step), last, follower.clone());
     target.put_replica(&node, record(ObjectKind::Data, b"one"), Bytes::from("one"), false).await.unwrap();
     assert!(matches!(promote(1).await, Err(EngineError::DigestDiffers(_))), "an object is missing");
     target.put_replica(&node, record(ObjectKind::Data, b"two"), Bytes::from("two"), false).await.unwrap();
@@ -294,6 +307,7 @@ async fn a_target_is_promoted_only_with_the_sealed_content_and_then_for_good() {
     let target = open(dir.path()).await;
     let snapshot = target.node(&node).unwrap();
     assert_eq!((snapshot.mode, snapshot.generation.0, snapshot.objects), (Mode::Serving, 2, 3));
+    assert_eq!((snapshot.promoted_seq, snapshot.seq, snapshot.offered_to), (2, 3, follower));
 }
 
 #[tokio::test(flavor = "multi_thread")]

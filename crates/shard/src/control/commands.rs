@@ -2,7 +2,7 @@
 
 use super::fault::of_engine;
 use super::{Control, message};
-use crate::engine::{Accepted, Mode};
+use crate::engine::{Accepted, Mode, NodeSnapshot};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
 use shardlift_model::{NodeId, ShardId, Token};
@@ -17,11 +17,11 @@ const LEASE_MIN: Duration = Duration::from_millis(100);
 /// Longest address in bytes.
 const ADDRESS_BYTES_MAX: usize = 300;
 
-fn invalid(what: &str) -> Fault {
+pub(super) fn invalid(what: &str) -> Fault {
     Fault::new(FaultKind::Invalid, what)
 }
 
-fn command(node: &str, token: Option<v1::Token>) -> Result<(NodeId, Token), Fault> {
+pub(super) fn command(node: &str, token: Option<v1::Token>) -> Result<(NodeId, Token), Fault> {
     Ok((convert::node(node)?, convert::token(token)?))
 }
 
@@ -33,12 +33,13 @@ fn lease(lease_ms: u32) -> Result<Duration, Fault> {
     Err(invalid("lease_ms: 100 to 600000 is expected"))
 }
 
-fn peer_address(text: &str) -> Result<String, Fault> {
+/// `host:port` of another shard; `field` says which.
+pub(super) fn address(field: &str, text: &str) -> Result<String, Fault> {
     let port =
         text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
     match port {
         Some(1..) if text.len() <= ADDRESS_BYTES_MAX => Ok(text.to_owned()),
-        _ => Err(invalid("source_peer_address: host:port is expected")),
+        _ => Err(invalid(&format!("{field}: host:port is expected"))),
     }
 }
 
@@ -52,21 +53,15 @@ impl Control {
 
     pub(super) async fn offer_node(&self, request: v1::OfferNodeRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
-        let target: ShardId = convert::name("target", &request.target)?;
-        if target == self.about.shard {
-            return Err(invalid("target: the shard itself"));
-        }
+        let target = self.other_shard("target", &request.target)?;
         self.engine.offer(&node, token, target).await.map_err(of_engine)?;
         self.status(&node)
     }
 
     pub(super) async fn start_replica(&self, request: v1::StartReplicaRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
-        let source: ShardId = convert::name("source", &request.source)?;
-        if source == self.about.shard {
-            return Err(invalid("source: the shard itself"));
-        }
-        let address = peer_address(&request.source_peer_address)?;
+        let source = self.other_shard("source", &request.source)?;
+        let address = address("source_peer_address", &request.source_peer_address)?;
         let _steering = self.jobs.steer(&node).await;
         let started = self.engine.start_incoming(&node, token, source, address, request.accept_damaged).await;
         if started.map_err(of_engine)? == Accepted::New {
@@ -138,23 +133,20 @@ impl Control {
     pub(super) async fn promote(&self, request: v1::PromoteRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
         let expected = message::final_state(request.r#final)?;
+        let follower = match request.follower.as_str() {
+            "" => None,
+            text => Some(self.other_shard("follower", text)?),
+        };
         let _steering = self.jobs.steer(&node).await;
         self.engine.accept_token(&node, token).await.map_err(of_engine)?;
         self.jobs.stop(&node).await;
-        let promoted = self.engine.admission().promote(&node, token, expected).await;
+        let promoted = self.engine.admission().promote(&node, token, expected, follower).await;
         if promoted.is_err()
             && let Some(snapshot) = self.engine.node(&node)
         {
             self.jobs.start(&snapshot);
         }
         promoted.map_err(of_engine)?;
-        self.status(&node)
-    }
-
-    pub(super) async fn retire(&self, request: v1::RetireRequest) -> Result<v1::NodeStatus, Fault> {
-        let (node, token) = command(&request.node, request.token)?;
-        let target: ShardId = convert::name("target", &request.target)?;
-        self.engine.admission().retire(&node, token, target).await.map_err(of_engine)?;
         self.status(&node)
     }
 
@@ -172,12 +164,22 @@ impl Control {
     pub(super) async fn discard_replica(&self, request: v1::DiscardReplicaRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
         let _steering = self.jobs.steer(&node).await;
-        if self.engine.node(&node).is_some_and(|snapshot| matches!(snapshot.mode, Mode::Incoming { .. })) {
+        let discardable = |snapshot: &NodeSnapshot| {
+            matches!(snapshot.mode, Mode::Incoming { .. })
+                && !snapshot.replica.as_ref().is_some_and(|replica| replica.resumed)
+        };
+        if self.engine.node(&node).as_ref().is_some_and(discardable) {
             self.engine.accept_token(&node, token).await.map_err(of_engine)?;
             self.jobs.stop(&node).await;
         }
         self.engine.discard(&node, token).await.map_err(of_engine)?;
         self.status(&node)
+    }
+
+    /// The name of a shard in a command, which is never this one.
+    pub(super) fn other_shard(&self, field: &'static str, text: &str) -> Result<ShardId, Fault> {
+        let shard: ShardId = convert::name(field, text)?;
+        if shard == self.about.shard { Err(invalid(&format!("{field}: the shard itself"))) } else { Ok(shard) }
     }
 
     fn incoming(&self, node: &NodeId) -> Result<(), Fault> {
@@ -198,10 +200,10 @@ mod tests {
     #[test]
     fn addresses_and_leases_that_cannot_be_meant_are_refused() {
         for text in ["", "host", "host:", ":1", "host:0", "host:99999", &format!("{}:1", "x".repeat(400))] {
-            assert_eq!(peer_address(text).unwrap_err().kind(), FaultKind::Invalid, "{text}");
+            assert_eq!(address("x", text).unwrap_err().kind(), FaultKind::Invalid, "{text}");
         }
         for text in ["127.0.0.1:1", "shard-b.example:8443", "[::1]:65535"] {
-            assert_eq!(peer_address(text).unwrap(), text);
+            assert_eq!(address("x", text).unwrap(), text);
         }
         assert!(lease(99).is_err() && lease(600_001).is_err());
         assert_eq!(lease(100).unwrap(), LEASE_MIN);

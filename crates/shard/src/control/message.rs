@@ -43,6 +43,9 @@ pub(crate) fn node_status(snapshot: &NodeSnapshot, replica: Option<v1::Replica>,
         replica: replica.or_else(|| persisted_replica(snapshot)),
         damaged: snapshot.damaged,
         missing: snapshot.missing,
+        promoted_seq: snapshot.promoted_seq,
+        forwards_to: snapshot.forward.as_ref().map(|forward| forward.shard.to_string()).unwrap_or_default(),
+        forwarding: snapshot.forwarding,
     }
 }
 
@@ -54,6 +57,7 @@ fn mode(mode: &Mode) -> v1::NodeMode {
         Mode::Incoming { .. } => v1::NodeMode::Incoming,
         Mode::Retired { .. } => v1::NodeMode::Retired,
         Mode::Discarded => v1::NodeMode::Discarded,
+        Mode::Quarantined { .. } => v1::NodeMode::Quarantined,
     }
 }
 

@@ -126,7 +126,8 @@ impl Engine {
         self.command(node, token, edit).await
     }
 
-    /// Makes the node an incoming copy, or finds that it is one. Recorded before its folder is made.
+    /// Makes the node an incoming copy, or finds that it is one. Recorded before its folder is made. A copy that followed this
+    /// source before follows it again, from where it stood.
     ///
     /// # Errors
     /// As [`Engine::command`]; [`EngineError::Refused`] when the node is here in any other role.
@@ -143,7 +144,13 @@ impl Engine {
         let edit = Box::new(move |record: &mut NodeRecord| match (&record.mode, &wanted) {
             (Mode::Incoming { source, .. }, Mode::Incoming { source: again, .. }) if source == again => {
                 record.mode = wanted;
-                record.replica.get_or_insert_default();
+                // It follows on; what else it was asked to do is forgotten.
+                record.replica.get_or_insert_default().verify_asked = false;
+                Ok(())
+            }
+            (Mode::Retired { target }, Mode::Incoming { source, .. }) => {
+                super::retired::may_follow_again(record.replica.as_ref(), target, source)?;
+                record.mode = wanted;
                 Ok(())
             }
             (Mode::Discarded, _) => {
@@ -168,9 +175,13 @@ impl Engine {
     /// Gives an incoming copy up: recorded first, then its files go, then its rows. What is gone already counts as done.
     ///
     /// # Errors
-    /// As [`Engine::command`]; [`EngineError::Refused`] when the node is anything but incoming: this deletes (INV-07, INV-12).
+    /// As [`Engine::command`]; [`EngineError::Refused`] when the node is anything but an incoming copy that was never the
+    /// writer: this deletes (INV-07, INV-12).
     pub async fn discard(self: &Arc<Self>, node: &NodeId, token: Token) -> Result<Accepted, EngineError> {
         let edit = |record: &mut NodeRecord| match record.mode {
+            Mode::Incoming { .. } if record.follows().is_some() => Err(EngineError::refused(
+                "the copy follows the writer and may be the only other good one; it can be detached or put into quarantine",
+            )),
             Mode::Incoming { .. } | Mode::Discarded => {
                 record.mode = Mode::Discarded;
                 Ok(())

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 const TEMP_MARK: &str = ".shardlift-";
 
+/// Below the data folder, so that a rename is all it takes to move a copy aside.
+const QUARANTINE: &str = ".quarantine";
+
 /// The kinds that are folders.
 pub(crate) const FOLDERS: [ObjectKind; 5] =
     [ObjectKind::Keys, ObjectKind::Data, ObjectKind::Index, ObjectKind::Snapshots, ObjectKind::Locks];
@@ -35,6 +38,11 @@ impl Layout {
     /// The name's parts were checked when it was parsed: no `..`, no separator, no leading dot.
     pub(crate) fn node(&self, node: &NodeId) -> PathBuf {
         node.components().fold(self.data.clone(), |path, part| path.join(part))
+    }
+
+    /// Where an old copy is kept aside. No node's name begins with a dot.
+    pub(crate) fn aside(&self, node: &NodeId) -> PathBuf {
+        node.components().fold(self.data.join(QUARANTINE), |path, part| path.join(part))
     }
 
     /// The folder that holds the file of an object.
@@ -95,7 +103,8 @@ impl Layout {
     }
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+/// Makes one folder; one that is there is fine.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,

@@ -57,7 +57,7 @@ impl NodeCell {
             missing: Mutex::default(),
             rotten: Mutex::default(),
             certificates: Mutex::default(),
-            gate: Gate::new(&record.mode),
+            gate: Gate::new(&record),
             record: RwLock::new(Arc::new(record)),
         }
     }

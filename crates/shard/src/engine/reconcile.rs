@@ -5,12 +5,15 @@
 //! | present | none | a delete is recorded | the unlink is finished |
 //! | present | none | serving | recorded; named objects are trusted by name, config and empty ones are hashed |
 //! | present | none | incoming | recorded if its hash is its name, else removed: it was never counted |
+//! | present | none | incoming, once the writer | left alone: the writer's journal brings it again |
 //! | present | none | any other mode | left alone: what was sealed does not change |
 //! | other length | there | serving, incoming | recorded as it is, which shows it as damaged |
 //! | other length | there | any other mode | alarm |
 //! | absent | there | | alarm; never recorded as deleted |
 //! | half-written | | ours | removed |
 //! | half-written, or no object's name | | not ours | ignored |
+//!
+//! A quarantined copy is not compared: what is still in its place is moved aside.
 //!
 //! Runs before anybody is served, in batches, one node after the other.
 
@@ -43,11 +46,13 @@ struct Found {
 impl Engine {
     pub(crate) fn reconcile_all(&self) -> Result<(), EngineError> {
         for cell in self.nodes.all() {
-            if cell.record().mode == Mode::Discarded {
-                self.remove_files(&cell.id)?;
-                self.writer.submit_blocking(&cell.id, Work::Forget)?;
-            } else {
-                self.reconcile(&cell)?;
+            match cell.record().mode {
+                Mode::Discarded => {
+                    self.remove_files(&cell.id)?;
+                    self.writer.submit_blocking(&cell.id, Work::Forget)?;
+                }
+                Mode::Quarantined { .. } => self.finish_quarantine(&cell.id)?,
+                _ => self.reconcile(&cell)?,
             }
         }
         Ok(())
@@ -72,7 +77,7 @@ impl Engine {
         }
         let recorded = found.len();
         for (key, file) in found {
-            self.take_in(node, &mode, key, file, &mut ops)?;
+            self.take_in(cell, &mode, key, file, &mut ops)?;
             if ops.len() >= BATCH {
                 self.writer.submit_blocking(node, Work::Adopt(std::mem::take(&mut ops)))?;
             }
@@ -115,15 +120,16 @@ impl Engine {
     /// A file without a record.
     fn take_in(
         &self,
-        node: &NodeId,
+        cell: &NodeCell,
         mode: &Mode,
         key: ObjectKey,
         file: Found,
         ops: &mut Vec<(Op, UnixMillis)>,
     ) -> Result<(), EngineError> {
+        let node = &cell.id;
         let path = self.layout.file(node, &key);
         let incoming = matches!(mode, Mode::Incoming { .. });
-        if !is_open(mode) {
+        if !is_open(mode) || cell.record().follows().is_some() {
             tracing::warn!(%node, %key, mode = mode.word(), "a file without a record is left alone");
             return Ok(());
         }

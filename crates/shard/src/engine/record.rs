@@ -1,5 +1,9 @@
 //! What is kept about a node, and what others get to see of it.
 
+mod replica;
+
+pub use replica::{Forward, ReplicaPhase, ReplicaRecord, VerifiedRecord};
+
 use super::error::EngineError;
 use serde::{Deserialize, Serialize};
 use shardlift_model::digest::Digest;
@@ -43,6 +47,11 @@ pub enum Mode {
         /// To which shard.
         target: ShardId,
     },
+    /// Moved away, and its files renamed aside.
+    Quarantined {
+        /// To which shard it had moved.
+        target: ShardId,
+    },
     /// An incoming copy that was given up; only its token is kept.
     Discarded,
 }
@@ -57,6 +66,7 @@ impl Mode {
             Self::Sealed { .. } => "sealed",
             Self::Incoming { .. } => "incoming",
             Self::Retired { .. } => "retired",
+            Self::Quarantined { .. } => "quarantined",
             Self::Discarded => "discarded",
         }
     }
@@ -182,47 +192,6 @@ pub struct SideData {
     pub lock_times: Vec<(Sha256, UnixMillis)>,
 }
 
-/// How far an incoming copy is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplicaPhase {
-    /// Objects of the first listing are being pulled.
-    #[default]
-    Seeding,
-    /// The source's journal is being followed.
-    Following,
-    /// The final state is reached.
-    Complete,
-}
-
-/// What an incoming copy must not forget in a crash. Numbers of the SOURCE's journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplicaRecord {
-    /// How far it is.
-    pub phase: ReplicaPhase,
-    /// Seq of the first page of the first listing: following starts after it.
-    pub journal_from: Option<u64>,
-    /// Changes up to here are durable here.
-    pub applied_seq: u64,
-    /// Objects that were damaged at the source already.
-    pub damaged_at_source: u64,
-    /// The last equal comparison.
-    pub verified: Option<VerifiedRecord>,
-    /// Why it cannot go on without an operator.
-    pub failure: Option<String>,
-}
-
-/// An equal comparison with the source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifiedRecord {
-    /// At which state.
-    pub state: FinalState,
-    /// Own objects read and hashed again.
-    pub objects_read: u64,
-    /// Own bytes read and hashed again.
-    pub bytes_read: u64,
-}
-
 /// Objects of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KindCount {
@@ -243,8 +212,14 @@ pub struct NodeRecord {
     pub settings: Settings,
     /// The one shard that may read it.
     pub offered_to: Option<ShardId>,
-    /// Set while incoming.
+    /// Set while incoming, and kept by a copy that has stopped to follow the writer.
     pub replica: Option<ReplicaRecord>,
+    /// Where requests are forwarded to. Only ever set while incoming or retired.
+    #[serde(default)]
+    pub forward: Option<Forward>,
+    /// Writer: own last change when it was promoted. A copy that was equal then follows from here.
+    #[serde(default)]
+    pub promoted_seq: u64,
     /// Last change in the journal.
     pub(crate) seq: u64,
     /// By kind number.
@@ -263,6 +238,8 @@ impl NodeRecord {
             settings: Settings::default(),
             offered_to: None,
             replica: None,
+            forward: None,
+            promoted_seq: 0,
             seq: 0,
             kinds: Default::default(),
             damaged: 0,
@@ -275,6 +252,17 @@ impl NodeRecord {
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The source of a copy that follows the writer it was equal to.
+    #[must_use]
+    pub fn follows(&self) -> Option<&ShardId> {
+        match &self.mode {
+            Mode::Incoming { source, .. } if self.replica.as_ref().is_some_and(|replica| replica.resumed) => {
+                Some(source)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn kind(&self, kind: ObjectKind) -> KindCount {
@@ -336,16 +324,22 @@ pub struct NodeSnapshot {
     pub newest_lock: Option<UnixMillis>,
     /// When the newest snapshot was stored.
     pub last_snapshot: Option<UnixMillis>,
-    /// Client requests in progress, parked ones included.
+    /// Client requests in progress, parked ones included; those that are forwarded are counted apart.
     pub requests_in_flight: u64,
+    /// Forwarded requests in progress.
+    pub forwarding: u64,
     /// Certificates seen in use.
     pub seen_certificates: Vec<SeenCertificate>,
     /// Objects whose bytes do not match their name, as recorded.
     pub damaged: u64,
     /// Objects that are recorded but not on disk: an alarm, never "deleted".
     pub missing: u64,
-    /// Set while incoming.
+    /// Set while incoming, and kept by a copy that has stopped to follow the writer.
     pub replica: Option<ReplicaRecord>,
+    /// Where requests are forwarded to.
+    pub forward: Option<Forward>,
+    /// Writer: own last change when it was promoted.
+    pub promoted_seq: u64,
     /// The one shard that may read it.
     pub offered_to: Option<ShardId>,
 }

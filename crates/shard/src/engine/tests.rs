@@ -3,10 +3,11 @@
 mod commands;
 mod crash;
 mod objects;
+mod quarantine;
 mod restart;
 mod space;
 
-use super::{Engine, EngineConfig, Put, PutError};
+use super::{Engine, EngineConfig, Put, PutError, tables};
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord, Sha256};
@@ -54,6 +55,17 @@ pub(crate) async fn put(engine: &Arc<Engine>, node: &NodeId, kind: ObjectKind, d
     let key = record(kind, data).key;
     assert_eq!(put_as(engine, node, key, data).await.unwrap(), Put::Created);
     key
+}
+
+/// The index forgets an object without a word in the journal, as after a restore of an older index.
+pub(crate) fn lose_row(engine: &Engine, node: &NodeId, key: ObjectKey) {
+    let db = engine.db().unwrap();
+    let write = db.begin_write().unwrap();
+    {
+        let mut objects = write.open_table(tables::OBJECTS).unwrap();
+        assert!(objects.remove(tables::object_key(node, &key).as_slice()).unwrap().is_some());
+    }
+    write.commit().unwrap();
 }
 
 /// Waits for something that other threads bring about; gives up after ten seconds.

@@ -11,7 +11,7 @@ use crate::engine::{
 use bytes::Bytes;
 use shardlift_model::digest::Digest;
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rows of the own index that are read at a time.
@@ -53,6 +53,15 @@ impl Copy {
     /// Objects and bytes, locks included.
     pub(crate) fn totals(&self) -> Result<(u64, u64), EngineError> {
         self.snapshot().map(|snapshot| (snapshot.objects, snapshot.bytes))
+    }
+
+    /// Own objects whose bytes do not match their name.
+    pub(crate) async fn damaged(&self) -> Result<BTreeSet<ObjectKey>, EngineError> {
+        if self.snapshot()?.damaged == 0 {
+            return Ok(BTreeSet::new());
+        }
+        let records = self.records(None, None, false).await?;
+        Ok(records.into_values().filter(ObjectRecord::is_damaged).map(|record| record.key).collect())
     }
 
     /// Own records after one key up to and including another.
@@ -137,7 +146,11 @@ impl Copy {
     }
 
     pub(crate) async fn record_verified(&self, verified: VerifiedRecord) -> Result<(), EngineError> {
-        self.keep(move |replica| replica.verified = Some(verified)).await
+        self.keep(move |replica| {
+            replica.verified = Some(verified);
+            replica.verify_asked = false;
+        })
+        .await
     }
 
     pub(crate) async fn record_failure(&self, reason: &str) -> Result<(), EngineError> {

@@ -101,8 +101,8 @@ impl ReplicaJobs {
         }
         let record = snapshot.replica.clone().unwrap_or_default();
         let shared = Shared::new(Progress::resumed(source.as_str(), &record));
-        // The wish to verify is not kept over a restart, so a copy that may have been asked to prove itself does.
-        if record.phase == ReplicaPhase::Following && record.verified.is_none() {
+        // A wish is only memory: a copy that was asked to prove itself and has not come to it does so now.
+        if record.verify_asked && record.phase != ReplicaPhase::Complete {
             shared.wish.send_replace(Wish { verify: Some(snapshot.token), complete: None });
         }
         let peer = channel(&self.credentials, source_peer_address, Expected::one(Role::Shard, source.as_str()));
@@ -112,6 +112,7 @@ impl ReplicaJobs {
             copy: Copy::new(Arc::clone(&self.engine), Arc::clone(&self.passwords), snapshot.node.clone()),
             transfers: Arc::clone(&self.transfers),
             accept_damaged: *accept_damaged,
+            resumed: record.resumed,
             absent: BTreeSet::new(),
             damaged: BTreeSet::new(),
             seeded: false,
@@ -160,6 +161,7 @@ impl ReplicaJobs {
     pub(crate) async fn forget_verified(&self, node: &NodeId) -> Result<(), Fault> {
         let forget = |replica: &mut crate::engine::ReplicaRecord| {
             replica.verified = None;
+            replica.verify_asked = true;
             Ok(())
         };
         self.engine.update_replica(node, forget).await.map_err(of_engine)?;

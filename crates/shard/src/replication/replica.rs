@@ -36,6 +36,8 @@ pub(crate) struct Replica {
     /// Bounds the transfers of the whole shard.
     pub(super) transfers: Arc<Semaphore>,
     pub(super) accept_damaged: bool,
+    /// It was the writer once: nothing is taken from it on the ground of a listing.
+    pub(super) resumed: bool,
     /// Objects that were absent at the source when they were fetched: its journal must delete them.
     pub(super) absent: BTreeSet<ObjectKey>,
     pub(super) damaged: BTreeSet<ObjectKey>,
@@ -88,7 +90,11 @@ impl Replica {
     /// Everything in order; returns only what stops it.
     async fn work(&mut self) -> Result<std::convert::Infallible, PullError> {
         if !self.seeded {
-            self.seed().await?;
+            if self.resumed {
+                self.resume().await?;
+            } else {
+                self.seed().await?;
+            }
             self.seeded = true;
         }
         loop {

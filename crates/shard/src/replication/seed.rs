@@ -10,6 +10,7 @@ use super::serve::before_locks;
 use crate::engine::ReplicaPhase;
 use shardlift_model::{ObjectKey, ObjectRecord};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Replica {
     /// Brings all objects of the source here, locks apart.
@@ -34,6 +35,16 @@ impl Replica {
         // Also after a completion that did not lead to a promotion: it follows again, and says so.
         self.enter(ReplicaPhase::Following).await?;
         Ok(())
+    }
+
+    /// Goes on where the journal of the writer was last applied. What is here was equal to the writer at a seq before that, so no
+    /// listing is needed, and none is asked for.
+    pub(super) async fn resume(&mut self) -> Result<(), PullError> {
+        self.count_what_is_here().await?;
+        self.damaged = self.copy.damaged().await?;
+        self.enter(ReplicaPhase::Following).await?;
+        // A writer at rest has nothing to tell for a long while; how far behind the copy is must be visible before that.
+        self.follow(None, Duration::ZERO).await
     }
 
     /// Which objects of a page are not here, or are here with other bytes.
@@ -89,7 +100,17 @@ impl Replica {
 
     /// Makes the set of objects here that of the source: fetches what is lacking, deletes what the source does not have.
     /// Returns how many objects differed. For a source that stands still, or for what a journal cannot explain.
+    ///
+    /// INV-07: refused for a copy that was the writer once, locks apart. What the present writer does not list may be what it has
+    /// lost, and this the only good copy.
     pub(super) async fn reconcile(&mut self, locks_only: bool) -> Result<usize, PullError> {
+        if self.resumed && !locks_only {
+            return Err(PullError::Failed(format!(
+                "the writer's copy differs although every change was applied: here {}, at seq {} of its journal; compare the two by hand",
+                self.copy.digest(false).await?.root,
+                self.copy.applied_seq()
+            )));
+        }
         let mut after = locks_only.then(before_locks);
         let mut differing = 0;
         loop {

@@ -37,6 +37,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub struct ReplicationCounters {
     objects: AtomicU64,
     bytes: AtomicU64,
+    pages: AtomicU64,
 }
 
 impl ReplicationCounters {
@@ -50,6 +51,12 @@ impl ReplicationCounters {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Pages of lists sent.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
     }
 
     fn sent(&self, bytes: u64) {
@@ -89,6 +96,7 @@ impl Serving {
         let after = if request.locks_only { asked.max(Some(before_locks())) } else { asked };
         let limit = bounded(request.limit)?;
         let page = self.engine.page_objects(node, after, limit, request.locks_only).await.map_err(of_engine)?;
+        self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(v1::ListObjectsResponse {
             objects: page.objects.into_iter().map(Into::into).collect(),
             more: page.more,

@@ -1,6 +1,7 @@
 //! Answers: a status, a few headers, a body. What goes out in an error is one of the words here.
 
 use crate::engine::{EngineError, PutError};
+use crate::forward::FORWARD;
 use crate::rest::body::Body;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use shardlift_model::NodeId;
@@ -37,6 +38,8 @@ pub(crate) enum Reply {
     Full(&'static str),
     /// Not now: try again.
     Unavailable(&'static str),
+    /// Told to the shard that forwarded the request and not to its client.
+    NotForwarded(StatusCode),
     /// The server is at fault.
     Broken,
 }
@@ -64,6 +67,9 @@ impl Reply {
                     headers.insert(header::CONTENT_RANGE, range);
                 }
             }
+            Self::NotForwarded(_) => {
+                headers.insert(FORWARD, HeaderValue::from_static("refused"));
+            }
             Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -84,6 +90,7 @@ impl Reply {
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
             Self::Full(text) => (StatusCode::INSUFFICIENT_STORAGE, text),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+            Self::NotForwarded(status) => (*status, "the forwarded request is not taken"),
             Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
     }

@@ -1,11 +1,13 @@
-//! Bodies of answers: nothing, bytes in memory, or a part of a file. A file's body keeps its permit until it is sent, so
-//! that a request counts as in flight for as long as it is.
+//! Bodies of answers: nothing, bytes in memory, a part of a file, or what another shard sends. The latter two keep their permit
+//! until they are sent, so that a request counts as in flight for as long as it is.
 
-use crate::admission::Permit;
+use crate::admission::{Onward, Permit};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -20,6 +22,8 @@ pub(crate) enum Body {
     Memory(Bytes),
     /// The next `remaining` bytes of a file.
     File(Box<FilePart>),
+    /// What another shard answers, as it comes.
+    Remote(Box<Remote>),
 }
 
 #[derive(Debug)]
@@ -28,6 +32,12 @@ pub(crate) struct FilePart {
     buffer: BytesMut,
     remaining: u64,
     _permit: Permit,
+}
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    incoming: Incoming,
+    _onward: Arc<Onward>,
 }
 
 impl Body {
@@ -39,6 +49,11 @@ impl Body {
     /// The next `length` bytes of a file, from where it stands.
     pub(crate) fn part(file: File, length: u64, permit: Permit) -> Self {
         Self::File(Box::new(FilePart { file, buffer: BytesMut::new(), remaining: length, _permit: permit }))
+    }
+
+    /// What another shard sends.
+    pub(crate) fn remote(incoming: Incoming, onward: Arc<Onward>) -> Self {
+        Self::Remote(Box::new(Remote { incoming, _onward: onward }))
     }
 }
 
@@ -57,6 +72,9 @@ impl http_body::Body for Body {
             Self::Memory(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Memory(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(part) => part.poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data))),
+            Self::Remote(remote) => Pin::new(&mut remote.incoming)
+                .poll_frame(cx)
+                .map(|next| next.map(|frame| frame.map_err(io::Error::other))),
         }
     }
 
@@ -64,6 +82,7 @@ impl http_body::Body for Body {
         match self {
             Self::Memory(bytes) => bytes.is_empty(),
             Self::File(part) => part.remaining == 0,
+            Self::Remote(remote) => remote.incoming.is_end_stream(),
         }
     }
 
@@ -71,6 +90,7 @@ impl http_body::Body for Body {
         match self {
             Self::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::File(part) => SizeHint::with_exact(part.remaining),
+            Self::Remote(remote) => remote.incoming.size_hint(),
         }
     }
 }

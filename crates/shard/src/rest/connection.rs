@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Connection {
     peer: Peer,
+    /// At the other end is a shard that forwards what its clients ask.
+    forwarded: bool,
     closing: CancellationToken,
     bound: watch::Sender<Option<Arc<Bound>>>,
     used: CancellationToken,
@@ -21,10 +23,21 @@ impl Connection {
     pub(crate) fn new(peer: Peer) -> Self {
         Self {
             peer,
+            forwarded: false,
             closing: CancellationToken::new(),
             bound: watch::Sender::new(None),
             used: CancellationToken::new(),
         }
+    }
+
+    /// A connection on which a shard forwards the requests of many clients.
+    pub(crate) fn of_shard(peer: Peer) -> Self {
+        Self { forwarded: true, ..Self::new(peer) }
+    }
+
+    /// Whether a shard forwards here what its clients ask.
+    pub(crate) const fn is_forwarded(&self) -> bool {
+        self.forwarded
     }
 
     /// Who is at the other end.
@@ -33,17 +46,21 @@ impl Connection {
     }
 
     /// Lets requests in progress end and takes no more: `Connection: close`, or GOAWAY in HTTP/2. The client connects
-    /// anew and is routed anew.
+    /// anew and is routed anew. What a shard forwards belongs to many clients, so its connection stays.
     pub(crate) fn close_soon(&self) {
-        self.closing.cancel();
+        if !self.forwarded {
+            self.closing.cancel();
+        }
     }
 
-    /// Comes back when the connection should end: after an answer that said so, or once its node's clients are sent away.
-    pub(crate) async fn closing(&self, admission: &Admission) {
+    /// Comes back when the connection should end: after an answer that said so, or once its node's clients are sent away. One
+    /// that can be told so without a request (`goaway`) also ends when requests have been forwarded for long enough; any other
+    /// is told with its next answer, since a client that is just sending would take the end for an error.
+    pub(crate) async fn closing(&self, admission: &Admission, goaway: bool) {
         let away = async {
             let bound = self.bound.subscribe().wait_for(Option::is_some).await.ok().and_then(|bound| bound.clone());
             match bound {
-                Some(bound) => admission.sent_away(&bound.node).await,
+                Some(bound) => admission.sent_away(&bound.node, goaway).await,
                 // The sender lives as long as this connection.
                 None => std::future::pending().await,
             }
@@ -66,8 +83,11 @@ impl Connection {
         }
     }
 
-    /// Counts the connection for the first node that it proves to own.
+    /// Counts the connection for the first node that it proves to own. A shard owns none.
     pub(crate) fn bind(&self, connections: &Arc<Connections>, node: &NodeId) {
+        if self.forwarded {
+            return;
+        }
         self.bound.send_if_modified(|bound| {
             let new = bound.is_none();
             if new {

@@ -1,5 +1,6 @@
 //! The route table of the client protocol: what a method means on a kind of path, and what it needs. Default deny.
 
+use crate::admission::Access;
 use crate::rest::path::Target;
 use http::Method;
 use shardlift_model::ObjectKind;
@@ -64,6 +65,13 @@ pub(crate) static ROWS: [Row; 10] = [
     row(PathKind::Object, Method::POST, Action::Store, true),
     row(PathKind::Object, Method::DELETE, Action::Delete, true),
 ];
+
+impl Row {
+    /// What it wants of the node's gate.
+    pub(crate) const fn access(&self) -> Access {
+        if self.mutates { Access::Mutate } else { Access::Read }
+    }
+}
 
 impl PathKind {
     /// The kind of path a target was named by.

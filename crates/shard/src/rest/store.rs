@@ -100,7 +100,7 @@ fn declared_length(request: &Request<Incoming>) -> Result<Option<u64>, Reply> {
 
 /// Over HTTP/1.1 most clients read no answer before they have sent their body, and a connection that is closed on unread bytes
 /// takes the answer with it. So some of the rest is read, bounded in bytes and time, before an error is answered.
-async fn pour_out(body: &mut Incoming) {
+pub(super) async fn pour_out(body: &mut Incoming) {
     let mut left = POUR_OUT_BYTES_MAX;
     let pouring = async {
         while let Some(Ok(frame)) = body.frame().await {

@@ -1,7 +1,10 @@
-//! The client listener: TLS, then HTTP/1.1, HTTP/2 or the probe, by what the client's hello asks for.
+//! The client listener: TLS, then HTTP/1.1, HTTP/2, the probe or what another shard forwards, by what the hello asks for.
+//!
+//! The latter two have names of their own, under which nobody is let in who has no certificate of the cluster.
 
 use super::config::ClientTimes;
 use crate::engine::Engine;
+use crate::forward::{CONNECTION_WINDOW_BYTES, FORWARD_ALPN, STREAM_WINDOW_BYTES as FORWARD_WINDOW_BYTES};
 use crate::probe;
 use crate::rest::{Connection, Rest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,11 +27,24 @@ use tokio_util::task::TaskTracker;
 /// Requests in progress on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 250;
 
+/// Requests in progress on the connection of one other shard: those of all its clients, parked ones included.
+const FORWARD_STREAMS_MAX: u32 = 16_384;
+
 /// Largest request head, in bytes.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
 
 /// What one read from a client's socket takes at most, in bytes. The TLS library itself reads 4 KiB at a time.
 const READ_BYTES: usize = 128 * 1024;
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    Probe,
+    /// HTTP/2 with the requests of another shard's clients.
+    Forwarded,
+}
 
 /// A client's connection, after the handshake.
 type ClientStream = TlsStream<BufReader<TcpStream>>;
@@ -46,7 +62,7 @@ pub(crate) struct Clients {
     pub(crate) shard: ShardId,
     /// For HTTP.
     pub(crate) http: ServerTls,
-    /// For the probe: members of the cluster only.
+    /// For the probe and for forwarding shards: members of the cluster only.
     pub(crate) mutual: ServerTls,
     pub(crate) connections_max: usize,
     pub(crate) times: ClientTimes,
@@ -88,7 +104,7 @@ impl Clients {
         stop: CancellationToken,
     ) {
         let shaken = tokio::time::timeout(self.times.handshake, self.shake_hands(stream, address)).await;
-        let (stream, peer, probes) = match shaken {
+        let (stream, peer, spoken) = match shaken {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
                 tracing::info!(%address, %error, "client refused in the handshake");
@@ -102,25 +118,37 @@ impl Clients {
             }
         };
         let _counted = self.rest.metrics.connection();
-        if probes {
+        if spoken == Spoken::Probe {
             if let Err(error) = probe::answer(stream, &peer, &self.engine, &self.shard).await {
                 tracing::warn!(%address, %error, "a probe failed");
             }
             return;
         }
         self.record_certificate(&peer).await;
-        self.serve_http(stream, peer, stop).await;
+        self.serve_http(stream, peer, spoken, stop).await;
     }
 
-    async fn shake_hands(&self, stream: TcpStream, address: SocketAddr) -> std::io::Result<(ClientStream, Peer, bool)> {
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> std::io::Result<(ClientStream, Peer, Spoken)> {
         stream.set_nodelay(true)?;
         let stream = BufReader::with_capacity(READ_BYTES, stream);
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let probes = start.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == PROBE_ALPN));
-        let tls = if probes { &self.mutual } else { &self.http };
+        let own = |name: &[u8]| name == PROBE_ALPN || name == FORWARD_ALPN;
+        let member = start.client_hello().alpn().is_some_and(|mut names| names.any(own));
+        let tls = if member { &self.mutual } else { &self.http };
         let stream = start.into_stream(tls.config()).await?;
         let peer = peer_of(stream.get_ref().1, Some(address), &tls.trust()).map_err(std::io::Error::other)?;
-        Ok((stream, peer, probes))
+        // What was agreed on and nothing else: nothing is guessed from the bytes, which may never come.
+        let spoken = match stream.get_ref().1.alpn_protocol() {
+            Some(PROBE_ALPN) => Spoken::Probe,
+            Some(FORWARD_ALPN) => Spoken::Forwarded,
+            Some(ALPN_HTTP2) => Spoken::Http2,
+            _ => Spoken::Http1,
+        };
+        Ok((stream, peer, spoken))
     }
 
     /// A certificate counts as seen when its handshake is complete, whatever is asked afterwards.
@@ -134,19 +162,23 @@ impl Clients {
         }
     }
 
-    async fn serve_http(&self, stream: ClientStream, peer: Peer, stop: CancellationToken) {
-        let connection = Arc::new(Connection::new(peer));
+    async fn serve_http(&self, stream: ClientStream, peer: Peer, spoken: Spoken, stop: CancellationToken) {
+        let forwarded = spoken == Spoken::Forwarded;
+        let connection = Arc::new(if forwarded { Connection::of_shard(peer) } else { Connection::new(peer) });
         let service = hyper::service::service_fn(|request| {
             let (rest, connection) = (self.rest.clone(), connection.clone());
             async move { Ok::<_, Infallible>(rest.handle(&connection, request).await) }
         });
-        let builder = self.protocol(stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2));
+        let builder = self.protocol(spoken);
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(serving);
         let admission = self.engine.admission();
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
-            () = async { tokio::select! { () = connection.closing(&admission) => {}, () = stop.cancelled() => {} } } => {
+            () = async {
+                let goaway = spoken != Spoken::Http1;
+                tokio::select! { () = connection.closing(&admission, goaway) => {}, () = stop.cancelled() => {} }
+            } => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
@@ -161,20 +193,23 @@ impl Clients {
         }
     }
 
-    /// The protocol that the handshake agreed on and no other: nothing is guessed from the bytes, which may never come.
-    fn protocol(&self, http2: bool) -> Builder<TokioExecutor> {
+    fn protocol(&self, spoken: Spoken) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.times.head).max_buf_size(1 << 20);
+        let (streams, stream_window, window) = match spoken {
+            Spoken::Forwarded => (FORWARD_STREAMS_MAX, FORWARD_WINDOW_BYTES, CONNECTION_WINDOW_BYTES),
+            _ => (STREAMS_MAX, STREAM_WINDOW_BYTES, 4 * STREAM_WINDOW_BYTES),
+        };
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(streams)
             .max_header_list_size(HEAD_BYTES_MAX)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(window)
             .max_frame_size(256 * 1024)
             .keep_alive_interval(Duration::from_secs(60))
             .keep_alive_timeout(Duration::from_secs(20));
-        if http2 { builder.http2_only() } else { builder.http1_only() }
+        if spoken == Spoken::Http1 { builder.http1_only() } else { builder.http2_only() }
     }
 }

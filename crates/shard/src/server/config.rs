@@ -37,6 +37,7 @@ struct Raw {
     client_handshake_ms_max: Option<u64>,
     client_head_ms_max: Option<u64>,
     client_body_idle_ms_max: Option<u64>,
+    client_forward_ms_max: Option<u64>,
     tls: RawTls,
 }
 
@@ -156,6 +157,7 @@ impl RawConfig for Raw {
         engine.capacity = self.capacity_bytes.map(ByteCount);
         engine.default_quota = self.default_quota_bytes.map(ByteCount);
         engine.append_only = self.append_only;
+        engine.forward_max = time(self.client_forward_ms_max, engine.forward_max)?;
         Ok(ShardConfig {
             name: self.name,
             cluster: self.cluster,
@@ -221,6 +223,7 @@ ca = "ca.pem"
             ("data =", "metrics_listen = \"0.0.0.0:9\"\ndata =", "loopback"),
             ("data =", "client_connections_max = 0\ndata =", "at least 1"),
             ("data =", "client_head_ms_max = 0\ndata =", "at least 1"),
+            ("data =", "client_forward_ms_max = 0\ndata =", "at least 1"),
             ("ca =", "client_key = \"x\"\nca =", "go together"),
             ("ca =", "cas =", "cas"),
         ] {

@@ -60,7 +60,7 @@ async fn a_fenced_node_answers_reads_and_parks_writes_until_it_is_unfenced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sealed_node_parks_everything_and_retirement_sends_all_away() {
+async fn a_sealed_node_parks_everything_and_quarantine_sends_all_away() {
     let world = World::new();
     let (shard, node) = serving(&world).await;
     let mut idle = Vec::new();
@@ -82,6 +82,9 @@ async fn a_sealed_node_parks_everything_and_retirement_sends_all_away() {
     assert!(idle.iter().all(Http::is_open), "until it is known where the node is, there is nowhere to send them");
     eventually("all connections are counted", || async { shard.status(NODE).await.open_connections == 6 }).await;
     shard.retire().await;
+    eventually("all are on their way", || async { shard.status(NODE).await.forwarding == 4 }).await;
+    assert!(parked.iter().all(|(_, request)| !request.is_finished()), "nobody is at the new writer's address");
+    shard.quarantine().await;
     for (version, request) in parked {
         let (reply, http) = request.await.unwrap();
         assert_sent_away(&reply, version);

@@ -94,7 +94,18 @@ impl Http {
         shows: Option<&Pair>,
         version: Version,
     ) -> io::Result<Self> {
-        let stream = tls(world, shard.clients, shows, version.alpn()).await?;
+        Self::open_as(world, shard.clients, shows, version, version.alpn()).await
+    }
+
+    /// Under any name that a hello may ask for.
+    pub(crate) async fn open_as(
+        world: &World,
+        address: SocketAddr,
+        shows: Option<&Pair>,
+        version: Version,
+        alpn: &[u8],
+    ) -> io::Result<Self> {
+        let stream = tls(world, address, shows, alpn).await?;
         let server_leaf = stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
         let io = TokioIo::new(stream);
         let (sender, connection) = match version {
@@ -132,8 +143,14 @@ impl Http {
         let request = request.body(body).unwrap();
         let exchange = async {
             let answer = match &mut self.sender {
-                Sender::Http1(sender) => sender.send_request(request).await?,
-                Sender::Http2(sender) => sender.send_request(request).await?,
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+                Sender::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
             };
             let (head, body) = answer.into_parts();
             let body = body.collect().await?.to_bytes();

@@ -3,8 +3,11 @@
 
 mod access;
 mod cutover;
+mod forward;
+mod forward_access;
 mod http;
 mod limits;
+mod moving;
 mod operation;
 mod probe;
 mod world;

@@ -84,7 +84,7 @@ async fn a_reload_changes_certificate_and_trust_and_keeps_connections() {
 }
 
 /// One plain request.
-async fn plain(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn plain(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -23,6 +23,9 @@ use tonic::transport::Channel;
 /// The node of most tests.
 pub(crate) const NODE: &str = "acme/web";
 
+/// Any free port.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
 /// A chain and its key.
 pub(crate) struct Pair {
     pub(crate) chain: String,
@@ -124,10 +127,18 @@ impl World {
 
     /// A shard with a few more lines of configuration.
     pub(crate) async fn shard_with(&self, lines: &str) -> Running {
-        let paths = self.files(Role::Shard, "a");
+        self.shard_at("a", "data", [ANY_PORT; 2], lines).await
+    }
+
+    /// A shard on a folder and at addresses for clients and control, so that it can come again.
+    pub(crate) async fn shard_at(&self, name: &str, data: &str, listen: [SocketAddr; 2], lines: &str) -> Running {
+        let data = self.path(data);
+        std::fs::create_dir_all(&data).unwrap();
+        let paths = self.files(Role::Shard, name);
+        let [clients, control] = listen;
         let text = format!(
-            "name = \"a\"\ncluster = \"c1\"\ndata = \"data\"\nclient_listen = \"127.0.0.1:0\"\n\
-             control_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n{lines}\n[tls]\n\
+            "name = {name:?}\ncluster = \"c1\"\ndata = {data:?}\nclient_listen = \"{clients}\"\n\
+             control_listen = \"{control}\"\nmetrics_listen = \"127.0.0.1:0\"\n{lines}\n[tls]\n\
              certificate = {:?}\nkey = {:?}\nca = {:?}\nlegacy_ca = [{:?}]\n",
             paths.certificate,
             paths.key,
@@ -150,6 +161,7 @@ impl World {
         }
         let control = self.control(listeners["control"], Role::Controller, "one");
         Running {
+            name: name.to_owned(),
             clients: listeners["client"],
             control_address: listeners["control"],
             metrics: listeners["metrics"],
@@ -163,12 +175,13 @@ impl World {
     /// The control service as a member sees it.
     pub(crate) fn control(&self, address: SocketAddr, role: Role, name: &str) -> ShardControlClient<Channel> {
         let credentials = Credentials::load(self.files(role, name)).unwrap();
-        ShardControlClient::new(channel(&credentials, &address.to_string(), Expected::one(Role::Shard, "a")))
+        ShardControlClient::new(channel(&credentials, &address.to_string(), Expected::any(Role::Shard)))
     }
 }
 
 /// A running shard.
 pub(crate) struct Running {
+    pub(crate) name: String,
     pub(crate) clients: SocketAddr,
     pub(crate) control_address: SocketAddr,
     pub(crate) metrics: SocketAddr,
@@ -227,8 +240,21 @@ impl Running {
     }
 
     pub(crate) async fn retire(&self) {
-        let request = v1::RetireRequest { node: NODE.to_owned(), token: token(9), target: "b".to_owned() };
+        let request = v1::RetireRequest {
+            node: NODE.to_owned(),
+            token: token(9),
+            target: "b".to_owned(),
+            target_client_address: "127.0.0.1:1".to_owned(),
+            target_peer_address: "127.0.0.1:1".to_owned(),
+            from_seq: 0,
+        };
         self.control.clone().retire(request).await.unwrap();
+    }
+
+    /// Puts a retired node into quarantine.
+    pub(crate) async fn quarantine(&self) {
+        let request = v1::QuarantineRequest { node: NODE.to_owned(), token: token(10) };
+        self.control.clone().quarantine(request).await.unwrap();
     }
 
     /// A copy that waits for a source that is not there.

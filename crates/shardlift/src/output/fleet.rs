@@ -1,8 +1,10 @@
 //! Nodes, for people.
 
 use super::tables::{phase, progress};
+use super::way_back::{batch_way_back, flip_words, node_way_back};
 use super::{bytes, clean, fields, instant, or_dash, span, table};
 use shardlift_api::v1;
+use shardlift_model::UnixMillis;
 
 pub(crate) fn fleet_table(nodes: &[v1::FleetNode]) -> String {
     let row = |node: &v1::FleetNode| {
@@ -31,6 +33,7 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
     });
     let lag =
         progress_of.filter(|progress| progress.lag > 0).map_or_else(String::new, |p| format!("{} changes", p.lag));
+    let way_back = node.way_back.as_ref();
     fields(&[
         ("node", node.node.clone()),
         ("customer", node.customer.clone()),
@@ -45,6 +48,9 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
         ("verified", verified),
         ("waits for", node.waiting_for.clone()),
         ("held because", node.held_because.clone()),
+        ("way back", way_back.map_or_else(String::new, |_| node_way_back(node))),
+        ("rehearsed", way_back.map_or_else(String::new, |way| or_never(&way.rehearsed))),
+        ("rollback failed", way_back.map_or_else(String::new, |way| way.failed.clone())),
         ("objects", node.objects.to_string()),
         ("size", bytes(node.bytes)),
         ("quota", if node.quota_bytes == 0 { String::new() } else { bytes(node.quota_bytes) }),
@@ -56,18 +62,26 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
     ])
 }
 
-pub(crate) fn batch_text(batch: &v1::BatchView) -> String {
+fn or_never(text: &str) -> String {
+    if text.is_empty() { "never".to_owned() } else { text.to_owned() }
+}
+
+pub(crate) fn batch_text(batch: &v1::BatchView, now: UnixMillis) -> String {
     let time = |unix_ms| if unix_ms == 0 { String::new() } else { instant(unix_ms) };
+    let has_way_back = batch.nodes.iter().any(|node| node.way_back.is_some());
     let eta = batch.progress.as_ref().map_or(0, |progress| progress.eta_ms);
     let mut text = fields(&[
         ("batch", batch.batch.clone()),
         ("phase", phase(batch)),
+        ("flips", flip_words(batch, now)),
+        ("verdict", batch.verdict.clone()),
         ("plan", batch.plan_revision.to_string()),
         ("started", time(batch.started_at_unix_ms)),
         ("committed", time(batch.committed_at_unix_ms)),
         ("routes", if batch.route_version == 0 { String::new() } else { batch.route_version.to_string() }),
         ("progress", progress(batch.progress.as_ref())),
         ("time left", if eta == 0 { String::new() } else { span(eta) }),
+        ("way back", if has_way_back { batch_way_back(&batch.nodes) } else { String::new() }),
         ("waits for", batch.waiting_for.join("\n")),
     ]);
     if !batch.nodes.is_empty() {

@@ -1,7 +1,9 @@
 //! Shards, routers, batches, plans and the whole, for people.
 
+use super::way_back::flip_words;
 use super::{bytes, clean, instant, or_dash, span, table};
 use shardlift_api::v1;
+use shardlift_model::UnixMillis;
 
 pub(crate) fn shard_table(shards: &[v1::ShardView]) -> String {
     let row = |shard: &v1::ShardView| {
@@ -40,19 +42,21 @@ fn state(reachable: bool, problem: &str) -> String {
     }
 }
 
-pub(crate) fn batch_table(batches: &[v1::BatchView]) -> String {
+pub(crate) fn batch_table(batches: &[v1::BatchView], now: UnixMillis) -> String {
     let row = |batch: &v1::BatchView| {
         vec![
             batch.batch.clone(),
             phase(batch),
+            or_dash(&flip_words(batch, now)),
             batch.nodes.len().to_string(),
             progress(batch.progress.as_ref()),
             instant(batch.started_at_unix_ms),
             instant(batch.committed_at_unix_ms),
+            or_dash(&batch.verdict),
             or_dash(batch.waiting_for.first().map_or("", String::as_str)),
         ]
     };
-    let headers = ["BATCH", "PHASE", "NODES", "PROGRESS", "STARTED", "COMMITTED", "WAITS FOR"];
+    let headers = ["BATCH", "PHASE", "FLIPS", "NODES", "PROGRESS", "STARTED", "COMMITTED", "VERDICT", "WAITS FOR"];
     table(&headers, batches.iter().map(row))
 }
 
@@ -82,7 +86,7 @@ pub(crate) fn status_text(status: &v1::StatusView) -> String {
     for (is_shown, part) in [
         (!status.shards.is_empty(), shard_table(&status.shards)),
         (!status.routers.is_empty(), router_table(&status.routers)),
-        (!status.batches.is_empty(), batch_table(&status.batches)),
+        (!status.batches.is_empty(), batch_table(&status.batches, UnixMillis(status.now_unix_ms))),
     ] {
         if is_shown {
             text.push_str(&format!("\n{part}\n"));

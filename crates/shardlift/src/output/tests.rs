@@ -87,8 +87,8 @@ fn the_status_is_one_screen() {
         ROUTER    STATE  ROUTES  CLIENTS  CONTROL
         router-1  ok     4       -
 
-        BATCH   PHASE              NODES  PROGRESS                               STARTED               COMMITTED  WAITS FOR
-        canary  preparing, paused  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          an operator: shardlift batch resume canary
+        BATCH   PHASE              FLIPS  NODES  PROGRESS                               STARTED               COMMITTED  VERDICT  WAITS FOR
+        canary  preparing, paused  -      1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary
 
         ALERT shard shard-b does not answer
     "#]].assert_eq(&status_text(&status()));
@@ -97,23 +97,23 @@ fn the_status_is_one_screen() {
 #[test]
 fn a_node_is_told_field_by_field() {
     expect![[r#"
-        node:          acme/web-1
-        customer:      acme
-        server name:   web-1.backup.example
-        shard:         source
-        generation:    1
-        phase:         seeding
-        batch:         canary
-        target:        shard-b
-        progress:      33% of 3.0 GiB, 100.0 MiB/s, 21s left
-        lag:           2 changes
-        verified:      equal at change 7: 12 objects, 3.0 GiB
-        waits for:     the copy
-        objects:       12
-        size:          3.0 GiB
-        snapshots:     4
-        last snapshot: 2023-11-14T22:13:20Z
-        certificate:   in_use
+        node:            acme/web-1
+        customer:        acme
+        server name:     web-1.backup.example
+        shard:           source
+        generation:      1
+        phase:           seeding
+        batch:           canary
+        target:          shard-b
+        progress:        33% of 3.0 GiB, 100.0 MiB/s, 21s left
+        lag:             2 changes
+        verified:        equal at change 7: 12 objects, 3.0 GiB
+        waits for:       the copy
+        objects:         12
+        size:            3.0 GiB
+        snapshots:       4
+        last snapshot:   2023-11-14T22:13:20Z
+        certificate:     in_use
     "#]]
     .assert_eq(&node_text(&node()));
 }
@@ -132,7 +132,89 @@ fn a_batch_is_told_with_its_nodes() {
         NODE        CUSTOMER  SHARD   PHASE    BATCH   TARGET   SIZE     SNAPSHOTS  LAST SNAPSHOT         CERTIFICATE
         acme/web-1  acme      source  seeding  canary  shard-b  3.0 GiB  4          2023-11-14T22:13:20Z  in_use
     "#]]
-    .assert_eq(&batch_text(&batch()));
+    .assert_eq(&batch_text(&batch(), UnixMillis(1_700_000_000_000)));
+}
+
+#[test]
+fn a_node_that_soaks_is_told_with_its_way_back() {
+    let way_back = v1::WayBack {
+        follower: "source".into(),
+        lag: 3,
+        takes_ms: 500,
+        snapshots_kept: 2,
+        rehearsed: "2023-11-14T22:13:20Z, clients waited 120 ms".into(),
+        failed: "the fence was lost".into(),
+        ..Default::default()
+    };
+    let mut soaking = v1::FleetNode {
+        phase: "soaking".into(),
+        way_back: Some(way_back),
+        progress: None,
+        verified: None,
+        waiting_for: String::new(),
+        ..node()
+    };
+    expect![[r#"
+        node:            acme/web-1
+        customer:        acme
+        server name:     web-1.backup.example
+        shard:           source
+        generation:      1
+        phase:           soaking
+        batch:           canary
+        target:          shard-b
+        way back:        rollback now takes about 0.5 s and keeps 2 snapshots; shard source follows 3 changes behind
+        rehearsed:       2023-11-14T22:13:20Z, clients waited 120 ms
+        rollback failed: the fence was lost
+        objects:         12
+        size:            3.0 GiB
+        snapshots:       4
+        last snapshot:   2023-11-14T22:13:20Z
+        certificate:     in_use
+    "#]]
+    .assert_eq(&node_text(&soaking));
+    let told = v1::BatchView {
+        phase: "soaking".into(),
+        when: "idle".into(),
+        verdict: "bad: acme/web-1: the client saw errors".into(),
+        paused: false,
+        waiting_for: vec![],
+        nodes: vec![soaking.clone()],
+        ..batch()
+    };
+    expect![[r#"
+        batch:     canary
+        phase:     soaking
+        verdict:   bad: acme/web-1: the client saw errors
+        plan:      1
+        started:   2023-11-14T22:13:20Z
+        progress:  33% of 3.0 GiB, 100.0 MiB/s, 21s left
+        time left: 21s
+        way back:  rollback of 1 nodes now takes at most about 0.5 s for each and keeps 2 snapshots; the old copies are 3 changes behind in all
+
+        NODE        CUSTOMER  SHARD   PHASE    BATCH   TARGET   SIZE     SNAPSHOTS  LAST SNAPSHOT         CERTIFICATE
+        acme/web-1  acme      source  soaking  canary  shard-b  3.0 GiB  4          2023-11-14T22:13:20Z  in_use
+    "#]].assert_eq(&batch_text(&told, UnixMillis(1_700_000_000_000)));
+    soaking.phase = "rolling_back".into();
+    soaking.way_back = Some(v1::WayBack { follower: "source".into(), ..Default::default() });
+    let text = node_text(&soaking);
+    assert!(text.contains("a way back to source is under way") && text.contains("never"), "{text}");
+}
+
+#[test]
+fn a_batch_says_when_it_flips_and_what_its_soak_came_to() {
+    let waits = v1::BatchView {
+        batch: "batch-2".into(),
+        when: "window".into(),
+        next_window_unix_ms: 1_700_003_600_000,
+        paused: false,
+        ..batch()
+    };
+    let soaks = v1::BatchView { phase: "soaking".into(), when: "now".into(), verdict: "good".into(), ..batch() };
+    expect![[r#"
+        BATCH    PHASE            FLIPS                              NODES  PROGRESS                               STARTED               COMMITTED  VERDICT  WAITS FOR
+        canary   soaking, paused  -                                  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          good     an operator: shardlift batch resume canary
+        batch-2  preparing        window, from 2023-11-14T23:13:20Z  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary"#]].assert_eq(&batch_table(&[soaks, waits], UnixMillis(1_700_000_000_000)));
 }
 
 #[test]
@@ -178,7 +260,8 @@ fn json_has_the_names_of_the_protocol() {
           },
           "quota_bytes": 0,
           "append_only": false,
-          "holds": []
+          "holds": [],
+          "way_back": null
         }"#]]
     .assert_eq(&pretty(&node()).unwrap());
 }

@@ -1,8 +1,9 @@
 //! A line for each change, for logs and pipes: phases, tenths of a copy, holds, alerts.
 
-use super::shown;
+use super::{Watched, batch_state};
 use crate::output::{clean, progress};
 use shardlift_api::v1;
+use shardlift_model::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a reason to wait has to stand before it is told, and how often a new one is told.
@@ -13,6 +14,7 @@ struct Seen {
     phase: String,
     tenths: u64,
     held_because: String,
+    undone_because: String,
     reason: String,
     reason_at_ms: u64,
 }
@@ -20,24 +22,24 @@ struct Seen {
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    batch: Option<String>,
+    watched: Watched,
     batches: BTreeMap<String, String>,
     nodes: BTreeMap<(String, String), Seen>,
     alerts: BTreeSet<String>,
 }
 
 impl Lines {
-    pub(super) fn new(batch: Option<String>) -> Self {
-        Self { batch, ..Self::default() }
+    pub(super) fn new(watched: Watched) -> Self {
+        Self { watched, ..Self::default() }
     }
 
     /// What is new in a view.
     pub(super) fn changes(&mut self, status: &v1::StatusView) -> Vec<String> {
         let mut lines = Vec::new();
-        let wanted = self.batch.clone();
-        for batch in shown(status, wanted.as_deref()) {
-            self.batch_changes(batch, &mut lines);
-            for node in &batch.nodes {
+        let watched = self.watched.clone();
+        for batch in watched.batches(status) {
+            self.batch_changes(batch, UnixMillis(status.now_unix_ms), &mut lines);
+            for node in watched.nodes(batch) {
                 self.node_changes(&batch.batch, node, status.now_unix_ms, &mut lines);
             }
         }
@@ -47,9 +49,8 @@ impl Lines {
         lines.iter().map(|line| clean(line)).collect()
     }
 
-    fn batch_changes(&mut self, batch: &v1::BatchView, lines: &mut Vec<String>) {
-        let paused = if batch.paused { ", paused" } else { "" };
-        let state = format!("{}{paused}", batch.phase);
+    fn batch_changes(&mut self, batch: &v1::BatchView, now: UnixMillis, lines: &mut Vec<String>) {
+        let state = batch_state(batch, now);
         let before = self.batches.insert(batch.batch.clone(), state.clone());
         if before.as_ref() != Some(&state) {
             lines.push(format!("batch {}: {state}, {} nodes", batch.batch, batch.nodes.len()));
@@ -74,6 +75,13 @@ impl Lines {
                 format!("held: {}", node.held_because)
             };
             lines.push(format!("  {}: {held}", node.node));
+        }
+        let undone_because = node.way_back.as_ref().map_or("", |way_back| way_back.failed.as_str());
+        if seen.undone_because != undone_because {
+            undone_because.clone_into(&mut seen.undone_because);
+            if !undone_because.is_empty() {
+                lines.push(format!("  {}: its way back was undone: {undone_because}", node.node));
+            }
         }
         if seen.reason != node.waiting_for && now_ms.saturating_sub(seen.reason_at_ms) >= REASON_MS {
             // The first one only starts the clock: most reasons pass by themselves.
@@ -120,7 +128,7 @@ mod tests {
 
     #[test]
     fn each_change_is_told_once() {
-        let mut lines = Lines::new(Some("canary".into()));
+        let mut lines = Lines::new(Watched::Batch("canary".into()));
         let mut held = view("preparing", "ready", 100, 20);
         held.batches[0].nodes[0].held_because = "objects are damaged\nlook at them".into();
         held.alerts = vec!["node acme/web-1 needs an operator".into()];
@@ -164,9 +172,40 @@ mod tests {
     }
 
     #[test]
+    fn when_a_batch_flips_its_verdict_and_an_undone_way_back_are_told_once() {
+        let mut lines = Lines::new(Watched::Batch("canary".into()));
+        let mut closed = view("preparing", "ready", 100, 20);
+        (closed.batches[0].when, closed.batches[0].next_window_unix_ms) = ("window".into(), 3_600_000);
+        let mut open = closed.clone();
+        (open.now_unix_ms, open.batches[0].next_window_unix_ms) = (3_600_500, 3_600_501);
+        let mut still_open = open.clone();
+        (still_open.now_unix_ms, still_open.batches[0].next_window_unix_ms) = (3_700_000, 3_700_001);
+        let soaking = view("soaking", "soaking", 100, 3_800);
+        let back = view("soaking", "rolling_back", 100, 3_900);
+        let mut undone = view("soaking", "soaking", 100, 4_000);
+        undone.batches[0].nodes[0].way_back =
+            Some(v1::WayBack { failed: "shard a does not answer".into(), ..Default::default() });
+        let mut judged = undone.clone();
+        judged.batches[0].verdict = "good".into();
+        let views = [closed, open, still_open, soaking, back, undone.clone(), undone, judged.clone(), judged];
+        let told: Vec<String> = views.iter().flat_map(|view| lines.changes(view)).collect();
+        expect![[r#"
+            batch canary: preparing, flips: window, from 1970-01-01T01:00:00Z, 1 nodes
+              acme/web-1: ready
+            batch canary: preparing, flips: window, open now, 1 nodes
+            batch canary: soaking, 1 nodes
+              acme/web-1: soaking
+              acme/web-1: rolling_back
+              acme/web-1: soaking
+              acme/web-1: its way back was undone: shard a does not answer
+            batch canary: soaking, verdict good, 1 nodes"#]]
+        .assert_eq(&told.join("\n"));
+    }
+
+    #[test]
     fn other_batches_are_not_told_to_who_waits_for_one() {
-        let mut lines = Lines::new(Some("batch-2".into()));
+        let mut lines = Lines::new(Watched::Batch("batch-2".into()));
         assert!(lines.changes(&view("preparing", "seeding", 1, 1)).is_empty());
-        assert!(!Lines::new(None).changes(&view("preparing", "seeding", 1, 1)).is_empty());
+        assert!(!Lines::new(Watched::All).changes(&view("preparing", "seeding", 1, 1)).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! What runs at each stage, as a table, and that a held move runs nothing.
 
-use crate::fixture::{Bench, node};
-use crate::{Effect, Input, Outcome, Stage};
+use crate::fixture::{Bench, batch, node};
+use crate::{Direction, Effect, Input, Outcome, Stage, When};
 use expect_test::expect;
 use std::fmt::Write as _;
 
@@ -14,6 +14,10 @@ fn line(effect: &Effect) -> String {
         }
         Effect::RenewFence { token, shard, .. } => format!("renew at {shard} {token}"),
         Effect::WatchReplica { token, shard, .. } => format!("watch {shard} {token}"),
+        Effect::WatchSoak { token, writer, follower, verify, .. } => {
+            format!("watch soak {writer} {follower} verify {verify} {token}")
+        }
+        Effect::AskCutover { batch, idle } => format!("ask {batch} idle {:?}", idle.as_ref().map(Vec::len)),
         Effect::SyncRouters { version } => format!("routes {version}"),
         Effect::Probe { token, server_name, shard, generation, .. } => {
             format!("probe {server_name} at {shard} generation {generation} {token}")
@@ -44,16 +48,21 @@ fn every_stage_runs_what_it_needs_and_no_more() {
         completing: CompleteReplica to b for n1 1.3.10, renew at a 1.3.10, routes 1
         sealing: Seal to a for n1 1.3.11, renew at a 1.3.11, routes 1
         sealed: routes 2
-        promoting: Promote to b for n1 1.4.1
+        promoting: Promote to b for n1 1.4.1, routes 1
+        retiring: Retire to a for n1 1.4.2, routes 2
         routing: routes 2
-        retiring: Retire to a for n1 1.4.3, routes 2
         probing: probe n1.backup.example at b generation 4 1.4.4, routes 2
-        soaking: routes 2
+        soaking: watch soak b a verify false 1.4.5, routes 2
+        detaching: Detach to b for n1 1.5.5, routes 3
         releasing: EndLegacyCredentials to b for n1 1.4.6, routes 2
+        quarantining: Quarantine to a for n1 1.4.7, routes 2
         released: routes 2
+        restoring: Restore to a for n1 1.4.9, routes 2
+        resuming: StartReplica to a for n1 1.4.10, routes 2
         unfencing: Unfence to a for n1 1.3.10, routes 1
         discarding: DiscardReplica to b for n1 1.3.11, routes 1
         aborted: routes 1
+        rolled_back: routes 3
     "#]]
     .assert_eq(&table);
 }
@@ -69,17 +78,68 @@ fn a_held_move_runs_nothing() {
 }
 
 #[test]
-fn clients_are_not_led_to_a_target_that_is_still_being_promoted() {
+fn every_stage_of_a_way_back_runs_what_it_needs_and_no_more() {
+    let mut table = String::new();
+    let undo = [Stage::Unfencing, Stage::Resuming];
+    let back = Stage::ALL
+        .into_iter()
+        .filter(|stage| stage.allowed(Direction::Back).next().is_some() || *stage == Stage::RolledBack);
+    let back = back.filter(|stage| {
+        *stage >= Stage::Fencing && *stage <= Stage::Detaching && !matches!(stage, Stage::Soaking | Stage::Sealed)
+    });
+    for stage in back.chain(undo) {
+        let lines: Vec<String> = Bench::back_at(stage).effects().iter().map(line).collect();
+        writeln!(table, "{stage}: {}", lines.join(", ")).unwrap();
+    }
+    expect![[r#"
+        fencing: Fence to b for n1 1.4.6, routes 2
+        completing: CompleteReplica to a for n1 1.4.7, renew at b 1.4.7, routes 2
+        sealing: Seal to b for n1 1.4.8, renew at b 1.4.8, routes 2
+        promoting: Promote to a for n1 1.5.1, routes 2
+        retiring: Retire to b for n1 1.5.2, routes 3
+        routing: routes 3
+        probing: probe n1.backup.example at a generation 5 1.5.4, routes 3
+        detaching: Detach to b for n1 1.5.5, routes 3
+        unfencing: Unfence to b for n1 1.4.7, routes 2
+        resuming: StartReplica to a for n1 1.4.8, routes 2
+    "#]]
+    .assert_eq(&table);
+}
+
+#[test]
+fn one_target_that_is_not_promoted_keeps_only_its_own_clients_where_they_were() {
     let mut bench = Bench::at(Stage::Sealed);
     bench.drive("n2", Stage::Promoting);
     assert_eq!(bench.stage("n1"), Stage::Promoting);
-    bench.answer("n2", Outcome::Done);
-    assert!(!bench.effects().iter().any(|effect| matches!(effect, Effect::SyncRouters { .. })));
-    bench.answer("n1", Outcome::Done);
+    let routed = |bench: &Bench, name: &str| {
+        let routes = bench.world.routes();
+        let routed = routes[&bench.world.nodes[&node(name)].server_name];
+        (routed.shard.to_string(), routed.token.generation.0)
+    };
     let version = bench.world.route_version;
-    assert!(bench.effects().contains(&Effect::SyncRouters { version }));
-    bench.input(Input::RoutesConfirmed { version: version - 1 }).unwrap();
-    assert_eq!(bench.stage("n1"), Stage::Routing);
+    assert_eq!(routed(&bench, "n2"), ("a".to_owned(), 3));
+    bench.drive("n2", Stage::Routing);
+    assert_eq!((routed(&bench, "n1"), routed(&bench, "n2")), (("a".to_owned(), 3), ("c".to_owned(), 4)));
+    assert_eq!(bench.world.route_version, version + 1);
     bench.input(Input::RoutesConfirmed { version }).unwrap();
-    assert_eq!(bench.stages()["n2"], Stage::Retiring);
+    assert_eq!(bench.stage("n2"), Stage::Routing);
+    bench.input(Input::RoutesConfirmed { version: version + 1 }).unwrap();
+    bench.drive("n2", Stage::Soaking);
+    assert_eq!((bench.stage("n1"), bench.world.route_version), (Stage::Promoting, version + 1));
+    bench.drive("n1", Stage::Routing);
+    assert_eq!((routed(&bench, "n1"), bench.world.route_version), (("b".to_owned(), 4), version + 2));
+}
+
+#[test]
+fn idle_is_asked_of_the_sources_only_when_it_is_wanted() {
+    let ask = |when| {
+        let mut bench = Bench::planned_with(&[("one", &[], &["n1"])], |batch| batch.when = when);
+        bench.certify_all();
+        bench.input(Input::StartBatch { batch: batch("one") }).unwrap();
+        bench.drive("n1", Stage::Ready);
+        let asked = bench.effects().into_iter().find(|effect| matches!(effect, Effect::AskCutover { .. }));
+        asked.map(|effect| line(&effect)).unwrap()
+    };
+    assert_eq!(ask(When::Now), "ask one idle None");
+    assert_eq!(ask(When::Idle), "ask one idle Some(1)");
 }

@@ -1,6 +1,7 @@
 //! Commands: tokens, incoming copies, side data.
 
 use super::*;
+use crate::admission::Retirement;
 use crate::engine::{
     Accepted, EngineError, FinalState, Hold, Mode, ReplicaPhase, SeenCertificate, SessionEnd, SessionRecord, Settings,
     SideData,
@@ -8,8 +9,18 @@ use crate::engine::{
 use futures::future::BoxFuture;
 use shardlift_model::{ShardId, Token, UnixMillis};
 
-fn shard(name: &str) -> ShardId {
+pub(super) fn shard(name: &str) -> ShardId {
     name.parse().unwrap()
+}
+
+/// A retirement to a shard at seq 7 of its journal.
+pub(super) fn gone(target: &str) -> Retirement {
+    Retirement {
+        target: shard(target),
+        client_address: format!("{target}:1"),
+        peer_address: format!("{target}:2"),
+        from_seq: 7,
+    }
 }
 
 const NOTHING: FinalState = FinalState { seq: 0, root: Sha256([0; 32]), objects: 0, bytes: 0, damaged: 0 };
@@ -40,8 +51,11 @@ fn commands(
         command!("renew", |e, n| e.admission().renew(&n, token, lease)),
         command!("unfence", |e, n| e.admission().unfence(&n, token)),
         command!("seal", |e, n| e.admission().seal(&n, token, NOTHING)),
-        command!("promote", |e, n| e.admission().promote(&n, token, NOTHING)),
-        command!("retire", |e, n| e.admission().retire(&n, token, shard("b"))),
+        command!("promote", |e, n| e.admission().promote(&n, token, NOTHING, None)),
+        command!("retire", |e, n| e.admission().retire(&n, token, gone("b"))),
+        command!("detach", |e, n| e.detach(&n, token)),
+        command!("quarantine", |e, n| e.quarantine(&n, token)),
+        command!("restore", |e, n| e.restore(&n, token)),
     ]
 }
 
@@ -73,7 +87,7 @@ async fn every_command_refuses_a_stale_token_before_and_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_persists_its_token_even_when_it_is_refused() {
     let (_dir, engine, node) = store().await;
-    for step in 1..=13 {
+    for step in 1..=16 {
         let token = Token::new(1, 1, step as u64);
         let (name, command) = commands(&engine, &node, token).remove(step - 1);
         let outcome = command.await;

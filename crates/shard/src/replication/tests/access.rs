@@ -85,7 +85,14 @@ async fn a_stale_token_is_refused_by_every_command_and_named() {
     let text = node().to_string();
     let renew = v1::RenewFenceRequest { node: text.clone(), token: token(8), lease_ms: 1_000 };
     let unfence = v1::UnfenceRequest { node: text.clone(), token: token(8) };
-    let retire = v1::RetireRequest { node: text.clone(), token: token(8), target: "b".into() };
+    let retire = v1::RetireRequest {
+        node: text.clone(),
+        token: token(8),
+        target: "b".into(),
+        target_client_address: "127.0.0.1:1".into(),
+        target_peer_address: "127.0.0.1:1".into(),
+        from_seq: 1,
+    };
     let end = v1::EndLegacyCredentialsRequest { node: text.clone(), token: token(8) };
     let settings = Some(v1::NodeSettings { append_only: true, ..Default::default() });
     let set = v1::SetNodeRequest { node: text, token: token(8), settings };
@@ -96,6 +103,9 @@ async fn a_stale_token_is_refused_by_every_command_and_named() {
         client.renew_fence(renew).await.err(),
         client.unfence(unfence).await.err(),
         client.retire(retire).await.err(),
+        source.detach((1, 8)).await.err(),
+        source.quarantine((1, 8)).await.err(),
+        source.restore((1, 8)).await.err(),
         client.end_legacy_credentials(end).await.err(),
         client.set_node(set).await.err(),
         target.start(8, &source, false).await.err(),

@@ -57,8 +57,7 @@ async fn a_node_moves_with_its_locks_and_all_that_belongs_to_it() {
     source.seal(6, &last).await.unwrap();
     target.promote((2, 1), &last).await.unwrap();
     let status = target.promote((2, 1), &last).await.unwrap();
-    let retire = v1::RetireRequest { node: node().to_string(), token: token(7), target: "b".into() };
-    source.client.clone().retire(retire).await.unwrap();
+    source.retire((2, 2), &target).await.unwrap();
 
     assert_eq!((status.mode, status.generation), (i32::from(v1::NodeMode::Serving), 2));
     assert_eq!((status.settings.unwrap(), status.locks, status.replica), (settings, 1, None));

@@ -291,7 +291,12 @@ impl Shard {
 
     pub(crate) async fn promote(&self, at: (u64, u64), last: &NodeDigest) -> Result<NodeStatus, tonic::Status> {
         let token = Some(v1::Token { term: 1, generation: at.0, step: at.1 });
-        let request = v1::PromoteRequest { node: node().to_string(), token, r#final: Some(last.clone()) };
+        let request = v1::PromoteRequest {
+            node: node().to_string(),
+            token,
+            r#final: Some(last.clone()),
+            follower: String::new(),
+        };
         self.client.clone().promote(request).await.map(tonic::Response::into_inner)
     }
 

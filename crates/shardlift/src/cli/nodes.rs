@@ -1,0 +1,202 @@
+//! What an operator asks about nodes, and what a client's machine asks.
+
+use super::values::{NamedReason, Quota, Span, Switch};
+use clap::{Args, Subcommand};
+use shardlift_model::{CustomerId, NodeId, ServerName, ShardId};
+use std::path::PathBuf;
+
+/// Nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List the nodes
+    List(FleetFilter),
+    /// Show all that is known about one node
+    #[command(after_long_help = "EXAMPLES:
+  shardlift node show acme/web-1
+  shardlift node show acme/web-1 -o json")]
+    Show {
+        /// Which.
+        node: NodeId,
+    },
+    /// Say where a node is in its move, why, what it waits for and what unblocks it
+    #[command(after_long_help = "EXAMPLES:
+  shardlift node explain acme/web-1")]
+    Explain {
+        /// Which.
+        node: NodeId,
+    },
+    /// Say whose a node is, and what its client connects to
+    Define(DefineNode),
+    /// Change a node's quota, append-only flag and holds
+    Set(SetNode),
+    /// Make a one-time token with which a node's machine gets its certificate
+    Token(NodeToken),
+    /// On the client's machine: get the certificate that restic takes
+    Enroll(EnrollNode),
+    /// Take a node out of its batch before the commit and give it back to its source
+    Abort(AbortNode),
+    /// Let a held node go on after its cause was dealt with
+    Retry(RetryNode),
+    /// Move a node back to where it came from, with all that was stored since the flip
+    Rollback(RollBackNode),
+    /// Take the old copy of a released node out of quarantine, so that a rollback is possible again
+    #[command(after_long_help = "EXAMPLES:
+  shardlift node restore acme/web-1
+
+The target serves all the while. The node soaks once more, and its batch is released once more.")]
+    Restore {
+        /// Which.
+        node: NodeId,
+    },
+}
+
+/// Which nodes.
+#[derive(Debug, Default, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node list
+  shardlift node list --shard source --customer acme
+  shardlift node list --phase ready -o json
+  shardlift node list --phase rolling_back")]
+pub struct FleetFilter {
+    /// Of this customer only.
+    #[arg(long)]
+    pub customer: Option<CustomerId>,
+    /// On this shard only.
+    #[arg(long)]
+    pub shard: Option<ShardId>,
+    /// In this phase only: settled (no move, or one that is over: released, aborted, rolled_back), planned, seeding, following,
+    /// ready, fenced, sealed, committed, soaking, rolling_back, released, restoring, undoing.
+    #[arg(long)]
+    pub phase: Option<String>,
+}
+
+/// What is known about a node beyond its shard.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node define acme/web-1 --customer acme
+  shardlift node define acme/web-1 --customer acme --server-name web-1.backup.example")]
+pub struct DefineNode {
+    /// Which.
+    pub node: NodeId,
+    /// Whose it is.
+    #[arg(long, required_unless_present = "server_name")]
+    pub customer: Option<CustomerId>,
+    /// What its client connects to [default: made from the node's name and the zone].
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<ServerName>,
+}
+
+/// What is not given stays as it is.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node set acme/web-1 --quota 500GiB
+  shardlift node set acme/web-1 --quota none --append-only on
+  shardlift node set acme/web-1 --hold 'case-17=claim of 2026-03' --end-hold case-9
+
+A held node is never deleted. Settings travel with the node when it moves.")]
+pub struct SetNode {
+    /// Which.
+    pub node: NodeId,
+    /// Most that it may store, such as 500GiB, or none.
+    #[arg(long, value_name = "SIZE", required_unless_present_any = ["append_only", "hold", "end_hold"])]
+    pub quota: Option<Quota>,
+    /// Whether its client may only add.
+    #[arg(long, value_name = "on|off")]
+    pub append_only: Option<Switch>,
+    /// A reason never to delete it; may be repeated.
+    #[arg(long, value_name = "ID=REASON")]
+    pub hold: Vec<NamedReason>,
+    /// A hold that is over; may be repeated.
+    #[arg(long, value_name = "ID")]
+    pub end_hold: Vec<String>,
+}
+
+/// A one-time token.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node token acme/web-1
+  shardlift node token acme/web-1 --valid 1h -o json")]
+pub struct NodeToken {
+    /// For which node.
+    pub node: NodeId,
+    /// How long it is good for [default: 24h].
+    #[arg(long, value_name = "TIME")]
+    pub valid: Option<Span>,
+}
+
+/// Needs no context: it runs where restic runs.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node enroll --server ctl.example:7401 --token-file token.txt --out /etc/restic/shardlift
+  shardlift node enroll --server ctl.example:7401 --token sle1.SECRET.FINGERPRINT --out .
+
+The key is made here and never leaves this machine. When the answer is lost, the same command again gets the same certificate.")]
+pub struct EnrollNode {
+    /// Where the controller serves enrolment.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// The token; other users of this machine can see it while the command runs.
+    #[arg(long, env = "SHARDLIFT_TOKEN", hide_env_values = true, required_unless_present = "token_file")]
+    pub token: Option<String>,
+    /// File with the token; - is stdin.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// Folder for node.pem and ca.pem; made when it is not there.
+    #[arg(long = "out", value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// A node that should not move.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node abort acme/web-1 --reason 'restore under way'")]
+pub struct AbortNode {
+    /// Which.
+    pub node: NodeId,
+    /// Why; recorded and shown.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
+
+/// A node that may go on.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node retry acme/web-1
+  shardlift node retry acme/web-1 --accept-damaged")]
+pub struct RetryNode {
+    /// Which.
+    pub node: NodeId,
+    /// Move it as it is, although objects were already damaged at the source.
+    #[arg(long)]
+    pub accept_damaged: bool,
+}
+
+/// A node that should go back.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node rollback acme/web-1
+  shardlift node rollback acme/web-1 --reason 'slow restores' --wait --yes
+  shardlift node rollback acme/web-1 --rehearse --wait
+
+Its clients wait for about as long as is said before the question; no backup is lost.
+A way back that does not work is undone and the node soaks on; with --wait, the exit code is 1.
+A rehearsal does all but the seal and the commit, asks nothing, and leaves the node where it is.")]
+pub struct RollBackNode {
+    /// Which.
+    pub node: NodeId,
+    /// Why; recorded and shown.
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "rehearse")]
+    pub reason: String,
+    /// Prove the way back up to the seal, then let the node soak on.
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Stay and show progress until it is back, or soaks again; Ctrl-C leaves it running.
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after this time; the way back goes on.
+    #[arg(long, value_name = "TIME", requires = "wait")]
+    pub timeout: Option<Span>,
+    /// Do not ask; needed where there is no terminal to ask on.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
