@@ -42,8 +42,11 @@ test-clients: tools-test build ## A second, independent client (rustic; slow to 
 bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json
 	cargo run --locked --release -q -p integration-tests --bin bench
 
-soak: tools-test ## The crash tests with many more rounds; SOAK_ROUNDS=n
+soak: tools-test build ## Crash tests, moves under kill -9 and the model, many times as long; SOAK_ROUNDS=n, FLIPS=n
 	SHARDLIFT_SOAK_ROUNDS=$${SOAK_ROUNDS:-500} cargo test --locked --release -p shardlift-store -- --nocapture
+	SHARDLIFT_CHURN_FLIPS=$${FLIPS:-40} cargo test --locked -p integration-tests --test churn -- --nocapture
+	PROPTEST_CASES=$${CASES:-3000} cargo test --locked -p shardlift-migration simulation
+	SHARDLIFT_MODEL_BOUND=large cargo test --locked --release -p shardlift-sim -- --nocapture
 
 clean: ## Remove all that was built
 	cargo clean
