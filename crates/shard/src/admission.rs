@@ -9,12 +9,15 @@
 //! [`Admission::retire`] turns it into a copy of its new writer. A lease that runs out opens the node again by itself: nobody has
 //! to be alive for that. On the target: [`Admission::promote`].
 //!
+//! After a promotion, new sessions come in at a rate: [`readmission`].
+//!
 //! INV-01: between fence and seal nobody writes; after the seal only [`Admission::unfence`] (a recorded decision) opens it here.
 //! A fence is in memory only: a restarted source serves again, and a seal then finds no fence and is refused.
 
 mod cutover;
 pub(crate) mod gate;
 mod promotion;
+pub(crate) mod readmission;
 
 #[cfg(test)]
 mod tests;
@@ -23,10 +26,12 @@ use crate::engine::{Engine, EngineError, FinalState, now};
 pub use cutover::{LEASE_MAX, Retirement, SEAL_MARGIN};
 use gate::Entering;
 pub use gate::{Onward, Permit};
+pub use readmission::{ReadmissionLimits, Staging};
 use shardlift_model::NodeId;
 use shardlift_model::digest::Digest;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long connections stay open after a node has moved away. Before the routes are flipped, a client that connects anew would
 /// only come here again.
@@ -113,8 +118,13 @@ impl Admission {
 
     /// Asks to go in; waits while the node is fenced or sealed. Dropping the future ends the wait.
     pub async fn enter(&self, node: &NodeId, access: Access) -> Entry {
+        self.enter_until(node, access, Instant::now() + self.engine.config().park.wait).await
+    }
+
+    /// The same for a request that may have waited elsewhere: parked until `deadline` at most.
+    pub(crate) async fn enter_until(&self, node: &NodeId, access: Access, deadline: Instant) -> Entry {
         let Ok(cell) = self.engine.cell(node) else { return Entry::Unknown };
-        match gate::enter(&cell, access, self.engine.config().park).await {
+        match gate::enter(&cell, access, deadline, self.engine.config().park.count).await {
             Entering::Admitted(permit) => Entry::Admitted(permit),
             Entering::Forwarded(onward) if now().since(onward.forward().since) >= self.engine.config().forward_max => {
                 Entry::Unavailable(Unavailable::Retired)

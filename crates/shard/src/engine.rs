@@ -50,7 +50,8 @@ pub use space::DISK_RESERVE_BYTES;
 pub use tables::{Change, Op};
 pub use upload::{Put, Upload};
 
-use crate::admission::{Admission, ParkLimits};
+use crate::admission::readmission::Readmission;
+use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
 use layout::Layout;
 use nodes::{NodeCell, Nodes, lock};
 use redb::Database;
@@ -80,6 +81,8 @@ pub struct EngineConfig {
     pub group_commit_window: Duration,
     /// Limits on parked requests.
     pub park: ParkLimits,
+    /// How new sessions are let in after a promotion.
+    pub readmission: ReadmissionLimits,
     /// How long after a node has moved away its requests are forwarded.
     pub forward_max: Duration,
 }
@@ -100,6 +103,7 @@ impl EngineConfig {
             append_only: false,
             group_commit_window: Duration::ZERO,
             park: ParkLimits::default(),
+            readmission: ReadmissionLimits::default(),
             forward_max: FORWARD_MAX,
         }
     }
@@ -112,6 +116,7 @@ pub struct Engine {
     layout: Layout,
     nodes: Arc<Nodes>,
     space: Arc<Space>,
+    readmission: Arc<Readmission>,
     writer: Writer,
     db: Mutex<Option<Arc<Database>>>,
     stopped: CancellationToken,
@@ -140,6 +145,7 @@ impl Engine {
         let engine = Self {
             layout: Layout::new(config.data.clone()),
             space: Arc::new(Space::new(config.data.clone(), Arc::clone(&nodes), capacity, quota)),
+            readmission: Readmission::new(config.readmission),
             config,
             nodes,
             writer,
@@ -228,6 +234,11 @@ impl Engine {
         self.nodes.get(node).map(|cell| cell.seq.subscribe())
     }
 
+    /// How new sessions are let in after promotions.
+    pub(crate) const fn readmission(&self) -> &Arc<Readmission> {
+        &self.readmission
+    }
+
     /// Who may go in when.
     #[must_use]
     pub fn admission(self: &Arc<Self>) -> Admission {
@@ -276,6 +287,7 @@ fn snapshot(cell: &NodeCell) -> NodeSnapshot {
         replica: record.replica.clone(),
         forward: record.forward.clone(),
         promoted_seq: record.promoted_seq,
+        taken_over_from: record.taken_over_from.clone(),
         offered_to: record.offered_to.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! What a shard counts, in Prometheus' text format. Names are `shardlift_shard_<noun>_<unit>`.
 
+use crate::admission::Staging;
 use crate::engine::Usage;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Labels of a client's request. Only words of the route table and numbers: a stranger cannot make new series.
@@ -42,6 +44,10 @@ pub struct Metrics {
     free_bytes: Gauge,
     nodes: Gauge,
     alarms: Gauge,
+    readmission_rate: Gauge,
+    readmission_waiting: Gauge,
+    readmission_delayed: Counter,
+    readmission_let_in: Counter,
 }
 
 impl Default for Metrics {
@@ -61,6 +67,10 @@ impl Default for Metrics {
             free_bytes: Gauge::default(),
             nodes: Gauge::default(),
             alarms: Gauge::default(),
+            readmission_rate: Gauge::default(),
+            readmission_waiting: Gauge::default(),
+            readmission_delayed: Counter::default(),
+            readmission_let_in: Counter::default(),
         };
         metrics.register();
         metrics
@@ -83,6 +93,19 @@ impl Metrics {
         registry.register("free_bytes", "Bytes this shard can still take", self.free_bytes.clone());
         registry.register("nodes", "Nodes, whatever their mode", self.nodes.clone());
         registry.register("alarms", "Objects missing or rotten without a record that says why", self.alarms.clone());
+        self.register_readmission();
+    }
+
+    fn register_readmission(&mut self) {
+        let registry = &mut self.registry;
+        let rate = self.readmission_rate.clone();
+        registry.register("readmission_sessions_per_second", "Rate of new sessions after a flip, 0 if unlimited", rate);
+        let waiting = self.readmission_waiting.clone();
+        registry.register("readmission_waiting_sessions", "New sessions that wait for their turn", waiting);
+        let delayed = self.readmission_delayed.clone();
+        registry.register("readmission_delayed_sessions", "New sessions that had to wait after a flip", delayed);
+        let let_in = self.readmission_let_in.clone();
+        registry.register("readmission_admitted_sessions", "New sessions let in under a rate", let_in);
     }
 
     /// Counts an answered request.
@@ -122,16 +145,21 @@ impl Metrics {
         ConnectionGuard(self.connections.clone())
     }
 
-    /// All metrics as text, with the shard's present usage.
+    /// All metrics as text, with the shard's present usage and re-admission.
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn render(&self, usage: Usage) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, usage: Usage, staging: Staging) -> Result<String, std::fmt::Error> {
         let level = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.capacity_bytes.set(level(usage.capacity.0));
         self.free_bytes.set(level(usage.free.0));
         self.nodes.set(level(usage.nodes));
         self.alarms.set(level(usage.alarms));
+        self.readmission_rate.set(level(staging.per_second));
+        self.readmission_waiting.set(level(staging.waiting));
+        // Counted elsewhere; of two scrapes at once the later may show a little less.
+        self.readmission_delayed.inner().store(staging.delayed, Ordering::Relaxed);
+        self.readmission_let_in.inner().store(staging.let_in, Ordering::Relaxed);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -160,17 +188,22 @@ mod tests {
         metrics.refuse("handshake");
         let guard = metrics.connection();
         let usage = Usage { capacity: ByteCount(9), free: ByteCount(4), nodes: 2, alarms: 1 };
-        let text = metrics.render(usage).unwrap();
+        let staging = Staging { per_second: 40, waiting: 3, delayed: 7, let_in: 9 };
+        let text = metrics.render(usage, staging).unwrap();
         for line in [
             "shardlift_shard_requests_total{action=\"store\",status=\"200\"} 1",
             "shardlift_shard_refused_connections_total{reason=\"handshake\"} 1",
             "shardlift_shard_open_connections 1",
             "shardlift_shard_free_bytes 4",
             "shardlift_shard_alarms 1",
+            "shardlift_shard_readmission_sessions_per_second 40",
+            "shardlift_shard_readmission_waiting_sessions 3",
+            "shardlift_shard_readmission_delayed_sessions_total 7",
+            "shardlift_shard_readmission_admitted_sessions_total 9",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         drop(guard);
-        assert!(metrics.render(usage).unwrap().contains("shardlift_shard_open_connections 0"));
+        assert!(metrics.render(usage, staging).unwrap().contains("shardlift_shard_open_connections 0"));
     }
 }

@@ -42,13 +42,16 @@ use crate::auth::htpasswd::Passwords;
 use crate::engine::Engine;
 use shardlift_api::v1::replication_server::ReplicationServer;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
-/// The gRPC service that other shards pull from.
+/// The gRPC service that other shards pull from. Once `stop` is cancelled nobody is kept waiting for a change.
 #[must_use]
 pub fn service(
     engine: &Arc<Engine>,
     passwords: &Arc<Passwords>,
     counters: &Arc<ReplicationCounters>,
+    stop: &CancellationToken,
 ) -> ReplicationServer<Serving> {
-    ReplicationServer::new(Serving::new(Arc::clone(engine), Arc::clone(passwords), Arc::clone(counters)))
+    let (engine, passwords, counters) = (Arc::clone(engine), Arc::clone(passwords), Arc::clone(counters));
+    ReplicationServer::new(Serving::new(engine, passwords, counters, stop.clone()))
 }

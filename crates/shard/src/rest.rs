@@ -71,7 +71,7 @@ impl Rest {
         let version = request.version();
         connection.used();
         let (word, mut answer) = match self.ask(connection, &request).await {
-            Ok(asked) => self.carry_out(asked, request, started).await,
+            Ok(asked) => self.carry_out(connection, asked, request, started).await,
             Err(reply) => ("refused", reply.into_answer(request.method())),
         };
         if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -134,7 +134,7 @@ impl Rest {
 
     /// Does it here. `permit` is `None` only for the creation of a node that is not here yet: there is no gate to go through.
     async fn act(&self, asked: Asked, permit: Option<Permit>, request: Request<Incoming>) -> Answer {
-        let method = request.method().clone();
+        let (began, method) = (Instant::now(), request.method().clone());
         let Asked { node, target, action, .. } = asked;
         let done = match (action, target, permit) {
             (Action::Create, Target::Repository(_), permit) => self.create(&node, &request, permit).await,
@@ -147,6 +147,13 @@ impl Rest {
             _ => Err(Reply::Nothing),
         };
         let answer = done.unwrap_or_else(|reply| reply.into_answer(&method));
+        let readmission = self.engine.readmission();
+        match (answer.status(), action) {
+            (StatusCode::INTERNAL_SERVER_ERROR, _) => readmission.failed(),
+            // Its time is mostly its client's; the shard's part of it is measured where it is done.
+            (_, Action::Store) => {}
+            _ => readmission.done(began.elapsed()),
+        }
         if answer.status().is_client_error() || answer.status().is_server_error() {
             self.note(&node, Deed::Failed).await;
         }

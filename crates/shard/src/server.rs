@@ -282,7 +282,7 @@ impl Shard {
         let count = Arc::new(move |node: &shardlift_model::NodeId| connections.of(node));
         let counters = Arc::new(ReplicationCounters::default());
         let control = control::service(about, &self.engine, &self.jobs, count);
-        let replication = replication::service(&self.engine, &self.reloadable.passwords, &counters);
+        let replication = replication::service(&self.engine, &self.reloadable.passwords, &counters, stop);
         tonic::transport::Server::builder()
             .layer(GuardLayer)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))

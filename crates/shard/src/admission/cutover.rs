@@ -174,7 +174,7 @@ impl Admission {
                     Mode::Incoming { source: target.clone(), source_peer_address: peer_address, accept_damaged: false };
                 record.replica = Some(ReplicaRecord::equal_at(from_seq));
                 record.forward = Some(Forward { shard: target, client_address, since });
-                record.offered_to = None;
+                (record.offered_to, record.taken_over_from) = (None, None);
                 Ok(())
             }
             _ if record.follows() == Some(&target) => Ok(()),

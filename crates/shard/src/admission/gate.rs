@@ -7,7 +7,7 @@ mod permit;
 
 pub use permit::{Onward, Permit};
 
-use super::{Access, ParkLimits, Unavailable};
+use super::{Access, Unavailable};
 use crate::engine::nodes::{NodeCell, lock};
 use crate::engine::{EngineError, FinalState, Forward, Mode, NodeRecord};
 use permit::Parked;
@@ -74,11 +74,10 @@ enum Answer {
     Out(Unavailable),
 }
 
-/// Lets a request in, or parks it until the gate opens, or the limit is reached.
-pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, limits: ParkLimits) -> Entering {
+/// Lets a request in, or parks it, among `parked_max` at most, until the gate opens or `deadline`.
+pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, deadline: Instant, parked_max: usize) -> Entering {
     let gate = &cell.gate;
     let mut changed = gate.changed.subscribe();
-    let deadline = Instant::now() + limits.wait;
     let mut parked = None;
     loop {
         // Marked before the look: a change after it wakes this up.
@@ -90,7 +89,7 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, limits: ParkLimi
             Answer::Wait => {}
         }
         if parked.is_none() {
-            match Parked::new(gate, limits.count) {
+            match gate.park(parked_max) {
                 Some(place) => parked = Some(place),
                 None => return Entering::Refused(Unavailable::TooManyParked),
             }
@@ -138,6 +137,23 @@ impl Gate {
     /// True while clients are sent away.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Closed(_))
+    }
+
+    /// Counts somebody who waits; `None` when all places are taken.
+    pub(crate) fn park(&self, parked_max: usize) -> Option<Parked<'_>> {
+        Parked::new(self, parked_max)
+    }
+
+    /// True while clients are forwarded or sent away.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(lock(&self.state).phase, Phase::Forwarding(_) | Phase::Closed(_))
+    }
+
+    /// Comes back once clients are forwarded or sent away.
+    pub(crate) async fn away(&self) {
+        let mut changed = self.changed.subscribe();
+        // The sender lives in this gate.
+        drop(changed.wait_for(|_| self.is_away()).await);
     }
 
     /// Where requests are forwarded to.

@@ -2,7 +2,7 @@
 
 use super::Admission;
 use super::cutover::refused;
-use crate::engine::{Accepted, EngineError, FinalState, Mode, NodeRecord};
+use crate::engine::{Accepted, EngineError, FinalState, Mode, NodeRecord, now};
 use shardlift_model::{NodeId, ShardId, Token};
 
 impl Admission {
@@ -39,6 +39,7 @@ impl Admission {
             );
             return Err(EngineError::DigestDiffers(text));
         }
+        let promoted_at = now();
         let edit = move |record: &mut NodeRecord| {
             match record.mode {
                 Mode::Incoming { .. } => {}
@@ -58,6 +59,8 @@ impl Admission {
             record.mode = Mode::Serving;
             record.generation = token.generation;
             record.promoted_seq = own_seq;
+            record.promoted_at = Some(promoted_at);
+            record.taken_over_from.clone_from(&follower);
             record.offered_to = follower;
             record.forward = None;
             record.replica = None;

@@ -21,7 +21,8 @@ fn token(step: u64) -> Token {
 }
 
 async fn enters(cell: &Arc<NodeCell>, access: Access) -> Result<Permit, Unavailable> {
-    match enter(cell, access, ParkLimits::default()).await {
+    let limits = ParkLimits::default();
+    match enter(cell, access, Instant::now() + limits.wait, limits.count).await {
         Entering::Admitted(permit) => Ok(permit),
         Entering::Refused(why) => Err(why),
         Entering::Forwarded(onward) => panic!("forwarded to {:?}", onward.forward()),
@@ -120,18 +121,20 @@ async fn a_seal_needs_a_settled_fence_an_equal_state_and_time_to_spare() {
 #[tokio::test(start_paused = true)]
 async fn parking_is_bounded_in_time_and_number() {
     let cell = cell(Mode::Sealed { last: LAST });
-    let limits = ParkLimits { wait: 5 * SECOND, count: 3 };
+    let wait = 5 * SECOND;
     let parked: Vec<_> = (0..3)
         .map(|_| {
             let cell = Arc::clone(&cell);
             tokio::spawn(async move {
-                matches!(enter(&cell, Access::Read, limits).await, Entering::Refused(Unavailable::ParkedTooLong))
+                let entering = enter(&cell, Access::Read, Instant::now() + wait, 3).await;
+                matches!(entering, Entering::Refused(Unavailable::ParkedTooLong))
             })
         })
         .collect();
     tokio::time::sleep(SECOND).await;
     assert_eq!(cell.gate.in_flight(), 3);
-    assert!(matches!(enter(&cell, Access::Mutate, limits).await, Entering::Refused(Unavailable::TooManyParked)));
+    let fourth = enter(&cell, Access::Mutate, Instant::now() + wait, 3).await;
+    assert!(matches!(fourth, Entering::Refused(Unavailable::TooManyParked)));
     for request in parked {
         assert!(request.await.unwrap());
     }
@@ -307,6 +310,7 @@ async fn a_target_is_promoted_only_with_the_sealed_content_and_then_for_good() {
     let target = open(dir.path()).await;
     let snapshot = target.node(&node).unwrap();
     assert_eq!((snapshot.mode, snapshot.generation.0, snapshot.objects), (Mode::Serving, 2, 3));
+    assert_eq!(snapshot.taken_over_from, follower);
     assert_eq!((snapshot.promoted_seq, snapshot.seq, snapshot.offered_to), (2, 3, follower));
 }
 

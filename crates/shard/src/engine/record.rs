@@ -220,6 +220,13 @@ pub struct NodeRecord {
     /// Writer: own last change when it was promoted. A copy that was equal then follows from here.
     #[serde(default)]
     pub promoted_seq: u64,
+    /// Writer: the shard that it took the node over from, which may forward its late requests. An offer to read, which any
+    /// shard may get, is not enough for that.
+    #[serde(default)]
+    pub taken_over_from: Option<ShardId>,
+    /// Writer: when it was last promoted.
+    #[serde(default)]
+    pub(crate) promoted_at: Option<UnixMillis>,
     /// Last change in the journal.
     pub(crate) seq: u64,
     /// By kind number.
@@ -240,6 +247,8 @@ impl NodeRecord {
             replica: None,
             forward: None,
             promoted_seq: 0,
+            taken_over_from: None,
+            promoted_at: None,
             seq: 0,
             kinds: Default::default(),
             damaged: 0,
@@ -340,6 +349,8 @@ pub struct NodeSnapshot {
     pub forward: Option<Forward>,
     /// Writer: own last change when it was promoted.
     pub promoted_seq: u64,
+    /// Writer: the shard that it took the node over from.
+    pub taken_over_from: Option<ShardId>,
     /// The one shard that may read it.
     pub offered_to: Option<ShardId>,
 }

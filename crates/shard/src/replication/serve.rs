@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// Most objects or changes of one page.
@@ -72,11 +73,18 @@ pub struct Serving {
     passwords: Arc<Passwords>,
     counters: Arc<ReplicationCounters>,
     transfers: Arc<Semaphore>,
+    /// Whoever waits for a change gets an answer at once: a shard that ends does not wait for its followers.
+    stop: CancellationToken,
 }
 
 impl Serving {
-    pub(crate) fn new(engine: Arc<Engine>, passwords: Arc<Passwords>, counters: Arc<ReplicationCounters>) -> Self {
-        Self { engine, passwords, counters, transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)) }
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        passwords: Arc<Passwords>,
+        counters: Arc<ReplicationCounters>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { engine, passwords, counters, transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)), stop }
     }
 
     /// The node, if it is offered to who asks.
@@ -119,9 +127,12 @@ impl Serving {
             if !changes.is_empty() || tokio::time::Instant::now() >= end {
                 return Ok(v1::ReadJournalResponse { changes: changes.into_iter().map(change).collect(), seq: last });
             }
-            match tokio::time::timeout_at(end, seq.changed()).await {
-                Ok(Ok(())) | Err(_) => {}
-                Ok(Err(_closed)) => return Err(gone()),
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(gone()),
+                changed = tokio::time::timeout_at(end, seq.changed()) => match changed {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(_closed)) => return Err(gone()),
+                },
             }
         }
     }

@@ -1,8 +1,7 @@
 //! Requests that another shard forwards: which of them are taken.
 //!
-//! Default deny. The shard at the other end must be the one that the node is offered to, which for a writer is the shard that it
-//! took over from, and what it says of the request must fit the request and the node. Everything after that is as if the
-//! client had come itself.
+//! Default deny. The shard at the other end must be the one that the node was taken over from, and what it says of the request
+//! must fit the request and the node. Everything after that is as if the client had come itself.
 
 use super::answer::Reply;
 use super::connection::Connection;
@@ -47,7 +46,7 @@ impl Rest {
             return Err((StatusCode::BAD_REQUEST, "the path is of another node"));
         }
         // Whether a node exists is not told to those who have nothing to do with it.
-        let known = self.offered(&hop.node, shard.name());
+        let known = self.taken_over(&hop.node, shard.name());
         let known = known.ok_or((StatusCode::FORBIDDEN, "the node was not taken over from this shard"))?;
         // A shard that slept through a later move knows an older generation. Where this shard does not serve, the gate knows what
         // to do: a former writer that takes the node back learns of the next generation before this one does.
@@ -61,8 +60,8 @@ impl Rest {
         Ok((known, hop))
     }
 
-    fn offered(&self, node: &NodeId, shard: &str) -> Option<NodeSnapshot> {
-        let offered = |known: &NodeSnapshot| known.offered_to.as_ref().is_some_and(|to| to.as_str() == shard);
-        self.engine.node(node).filter(offered)
+    fn taken_over(&self, node: &NodeId, from: &str) -> Option<NodeSnapshot> {
+        let former = |known: &NodeSnapshot| known.taken_over_from.as_ref().is_some_and(|shard| shard.as_str() == from);
+        self.engine.node(node).filter(former)
     }
 }

@@ -1,6 +1,7 @@
 //! Client connections: who is at the other end, which node each one works for, and when it should end.
 
 use crate::admission::Admission;
+use crate::admission::readmission::Newcomer;
 use shardlift_model::{NodeId, Peer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ pub(crate) struct Connection {
     closing: CancellationToken,
     bound: watch::Sender<Option<Arc<Bound>>>,
     used: CancellationToken,
+    newcomer: Newcomer,
 }
 
 impl Connection {
@@ -27,12 +29,13 @@ impl Connection {
             closing: CancellationToken::new(),
             bound: watch::Sender::new(None),
             used: CancellationToken::new(),
+            newcomer: Newcomer::default(),
         }
     }
 
     /// A connection on which a shard forwards the requests of many clients.
     pub(crate) fn of_shard(peer: Peer) -> Self {
-        Self { forwarded: true, ..Self::new(peer) }
+        Self { forwarded: true, newcomer: Newcomer::known(), ..Self::new(peer) }
     }
 
     /// Whether a shard forwards here what its clients ask.
@@ -43,6 +46,11 @@ impl Connection {
     /// Who is at the other end.
     pub(crate) const fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Whether it has been let in. What a shard forwards comes from clients that were.
+    pub(crate) const fn newcomer(&self) -> &Newcomer {
+        &self.newcomer
     }
 
     /// Lets requests in progress end and takes no more: `Connection: close`, or GOAWAY in HTTP/2. The client connects

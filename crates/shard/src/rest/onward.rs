@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Reply};
 use super::body::Body;
+use super::connection::Connection;
 use super::store::pour_out;
 use super::{Asked, Rest};
 use crate::admission::{Entry, FORWARD_GRACE, Onward, Permit};
@@ -29,6 +30,7 @@ impl Rest {
     /// Carries out what was asked, wherever the node is by now. Returns a word for the metrics with the answer.
     pub(super) async fn carry_out(
         &self,
+        connection: &Connection,
         asked: Asked,
         request: Request<Incoming>,
         started: Instant,
@@ -37,9 +39,10 @@ impl Rest {
         let (head, body) = request.into_parts();
         let mut body = Passage::new(body);
         let mut pause = PAUSE_MIN;
+        let wait_max = self.engine.config().park.wait;
         loop {
             // Asked again each time: a node may come back while its new writer cannot be reached.
-            let onward = match self.enter(&asked).await {
+            let onward = match self.enter(connection, &asked, started + wait_max).await {
                 Err(reply) => return ("refused", reply.into_answer(&head.method)),
                 Ok(Entered::Here(permit)) => {
                     let Some(body) = body.into_body() else { return (word, Reply::Broken.into_answer(&head.method)) };
@@ -50,7 +53,7 @@ impl Rest {
             // The token as of now: a request that was parked came before the retirement.
             let hop = Hop { token: onward.token(), ..asked.hop.clone() };
             let sent = self.forwarder.send(&onward, &hop, &head, &mut body).await;
-            let again = !body.is_touched() && started.elapsed() < self.engine.config().park.wait;
+            let again = !body.is_touched() && started.elapsed() < wait_max;
             if !again || is_final(&sent) {
                 return (word, self.relay(sent, onward, &head, body).await);
             }
@@ -63,9 +66,14 @@ impl Rest {
         }
     }
 
-    async fn enter(&self, asked: &Asked) -> Result<Entered, Reply> {
-        let node = &asked.node;
-        match self.engine.admission().enter(node, asked.access).await {
+    /// A client's new connection may have to wait for its turn, any request for the gate: together until `deadline`.
+    async fn enter(&self, connection: &Connection, asked: &Asked, deadline: Instant) -> Result<Entered, Reply> {
+        let (node, admission, deadline) = (&asked.node, self.engine.admission(), deadline.into());
+        let entry = match admission.readmit(node, connection.newcomer(), deadline).await {
+            Ok(()) => admission.enter_until(node, asked.access, deadline).await,
+            Err(why) => Entry::Unavailable(why),
+        };
+        match entry {
             Entry::Admitted(permit) => Ok(Entered::Here(Some(permit))),
             Entry::Forward(onward) => Ok(Entered::Onward(Arc::new(onward))),
             Entry::Unknown if asked.action == Action::Create => Ok(Entered::Here(None)),

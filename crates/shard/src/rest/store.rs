@@ -8,7 +8,7 @@ use http::{Request, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest config, key or lock, in bytes; real ones have less than one KiB.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
@@ -70,13 +70,17 @@ impl Rest {
         body: &mut Incoming,
         permit: &Permit,
     ) -> Result<u64, Reply> {
+        let began = Instant::now();
         let upload = self.engine.begin_put(node, key, declared).await;
         let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
+        self.engine.readmission().done(began.elapsed());
         let received = tokio::select! {
             received = receive(node, &mut upload, body, bytes_max(key.kind()), self.body_idle_max) => received?,
             () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
         };
+        let ended = Instant::now();
         upload.finish().await.map_err(|error| Reply::of_upload(node, error))?;
+        self.engine.readmission().done(ended.elapsed());
         Ok(received)
     }
 

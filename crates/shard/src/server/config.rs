@@ -1,5 +1,7 @@
 //! The shard's configuration file: raw as written, then checked as a whole. No port opens and no folder is made here.
 
+use crate::admission::ReadmissionLimits;
+use crate::admission::readmission::PER_SECOND_MAX;
 use crate::auth::ClientAuth;
 use crate::engine::EngineConfig;
 use serde::Deserialize;
@@ -9,6 +11,9 @@ use shardlift_pki::tls::{CredentialPaths, HANDSHAKE_TIMEOUT};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Longest time after a promotion in which sessions are let in at a rate.
+const READMISSION_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The file as written.
 #[derive(Debug, Deserialize)]
@@ -38,6 +43,11 @@ struct Raw {
     client_head_ms_max: Option<u64>,
     client_body_idle_ms_max: Option<u64>,
     client_forward_ms_max: Option<u64>,
+    /// New sessions per second that are let in at first for nodes that were promoted here lately; the rate follows how well
+    /// requests are answered. 0 lets all in at once.
+    readmission_per_second: Option<u32>,
+    /// How long after a node's promotion its new sessions are let in at a rate.
+    readmission_window_seconds: Option<u64>,
     tls: RawTls,
 }
 
@@ -158,6 +168,7 @@ impl RawConfig for Raw {
         engine.default_quota = self.default_quota_bytes.map(ByteCount);
         engine.append_only = self.append_only;
         engine.forward_max = time(self.client_forward_ms_max, engine.forward_max)?;
+        engine.readmission = readmission(self.readmission_per_second, self.readmission_window_seconds)?;
         Ok(ShardConfig {
             name: self.name,
             cluster: self.cluster,
@@ -181,6 +192,19 @@ impl RawConfig for Raw {
             client_chain,
         })
     }
+}
+
+fn readmission(per_second: Option<u32>, window_seconds: Option<u64>) -> Result<ReadmissionLimits, ConfigError> {
+    let usual = ReadmissionLimits::default();
+    let per_second = per_second.unwrap_or(usual.per_second);
+    if u64::from(per_second) > PER_SECOND_MAX {
+        return Err(ConfigError::field("readmission_per_second", format!("{PER_SECOND_MAX} at most; 0 for no limit")));
+    }
+    let window = window_seconds.map_or(usual.window, Duration::from_secs);
+    if window.is_zero() || window > READMISSION_WINDOW_MAX {
+        return Err(ConfigError::field("readmission_window_seconds", "1 to 86400"));
+    }
+    Ok(ReadmissionLimits { per_second, window })
 }
 
 #[cfg(test)]
@@ -215,6 +239,14 @@ ca = "ca.pem"
     }
 
     #[test]
+    fn readmission_is_staged_unless_it_is_set_to_zero() {
+        assert_eq!(parse(GOOD).unwrap().engine.readmission, ReadmissionLimits::default());
+        let text = GOOD.replacen("data =", "readmission_per_second = 0\nreadmission_window_seconds = 7\ndata =", 1);
+        let limits = ReadmissionLimits { per_second: 0, window: Duration::from_secs(7) };
+        assert_eq!(parse(&text).unwrap().engine.readmission, limits);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
         for (from, to, expected) in [
             ("data =", "dat =", "dat"),
@@ -224,6 +256,8 @@ ca = "ca.pem"
             ("data =", "client_connections_max = 0\ndata =", "at least 1"),
             ("data =", "client_head_ms_max = 0\ndata =", "at least 1"),
             ("data =", "client_forward_ms_max = 0\ndata =", "at least 1"),
+            ("data =", "readmission_per_second = 10001\ndata =", "at most"),
+            ("data =", "readmission_window_seconds = 0\ndata =", "1 to 86400"),
             ("ca =", "client_key = \"x\"\nca =", "go together"),
             ("ca =", "cas =", "cas"),
         ] {

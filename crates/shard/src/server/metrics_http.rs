@@ -34,5 +34,6 @@ pub(crate) async fn serve(
 }
 
 async fn metrics_text(State(shared): State<Shared>) -> Result<String, StatusCode> {
-    shared.metrics.render(shared.engine.usage()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let staging = shared.engine.readmission().staging();
+    shared.metrics.render(shared.engine.usage(), staging).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -10,4 +10,5 @@ mod limits;
 mod moving;
 mod operation;
 mod probe;
+mod readmission;
 mod world;

@@ -79,7 +79,7 @@ impl Drop for Onward {
 }
 
 /// A place among those who wait.
-pub(super) struct Parked<'a>(&'a Gate);
+pub(crate) struct Parked<'a>(&'a Gate);
 
 impl<'a> Parked<'a> {
     /// `None` when all places are taken.

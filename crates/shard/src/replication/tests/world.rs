@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Server};
 
 mod sha2_of {
@@ -109,7 +110,7 @@ impl World {
             let serving = Server::builder()
                 .layer(GuardLayer)
                 .add_service(control::service(about, &engine, &jobs, Arc::new(|_| 0)))
-                .add_service(replication::service(&engine, &passwords, &counters))
+                .add_service(replication::service(&engine, &passwords, &counters, &CancellationToken::new()))
                 .serve_with_incoming(incoming);
             tokio::spawn(async move { serving.await.unwrap() });
             (name, data, address, engine, passwords, jobs, counters)
