@@ -63,6 +63,19 @@ pub struct NodeView {
     pub certificate: &'static str,
     /// What the customer must do; empty when nothing.
     pub to_do: Vec<String>,
+    /// While it could go back to where it came from.
+    pub way_back: Option<WayBack>,
+}
+
+/// What going back would mean right now. Nothing that was stored is lost by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WayBack {
+    /// Changes that the old copy has not yet.
+    pub lag: u64,
+    /// How long clients would wait, in milliseconds.
+    pub takes_ms: u64,
+    /// Backups stored since the change-over, which are kept.
+    pub snapshots_kept: u64,
 }
 
 /// A batch.
@@ -70,7 +83,7 @@ pub struct NodeView {
 pub struct BatchView {
     /// Its name.
     pub batch: BatchId,
-    /// `planned`, `preparing`, `cutting_over`, `committed`, `soaking`, `released`, `aborted`.
+    /// `planned`, `preparing`, `cutting_over`, `committed`, `soaking`, `released`, `aborted`, `rolled_back`.
     pub phase: &'static str,
     /// True while an operator holds it.
     pub paused: bool,

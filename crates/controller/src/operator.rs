@@ -18,8 +18,8 @@ use futures::StreamExt as _;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::Input;
-use shardlift_model::BatchId;
+use shardlift_migration::{Input, World};
+use shardlift_model::{BatchId, NodeId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -29,6 +29,7 @@ pub(crate) use fleet::certificate_word;
 pub(crate) use parts::check_address;
 pub(crate) use plans::REQUEST_BYTES_MAX;
 pub(crate) use progress::{of_node as node_progress, percent};
+pub(crate) use way_back::way_back;
 
 /// The words for a node's phase, as views and figures use them.
 pub(crate) const PHASES: [&str; 13] = [
@@ -66,6 +67,17 @@ impl OperatorService {
 
     async fn submit(&self, input: Input) -> Result<(), Fault> {
         self.context.inputs.submit(input).await.map_err(Fault::from)
+    }
+
+    async fn roll_back_batch_checked(&self, name: &str, reason: String) -> Result<v1::BatchView, Fault> {
+        let batch: BatchId = convert::name("batch", name)?;
+        let nodes = |world: &'_ World| -> Vec<NodeId> {
+            let known = world.batches.get(&batch);
+            known.map_or_else(Vec::new, |batch| members(world, batch).map(|node| node.node.clone()).collect())
+        };
+        let nodes = self.context.shared.world(nodes);
+        self.not_too_far_behind(|world| nodes.iter().filter_map(|node| world.nodes.get(node)).collect())?;
+        self.batch(name, |batch| Input::RollBackBatch { batch, reason }).await
     }
 
     async fn batch(&self, name: &str, input: impl FnOnce(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
@@ -215,7 +227,7 @@ impl v1::operator_server::Operator for OperatorService {
         let asker = asker(&request);
         let v1::RollBackBatchRequest { batch: name, reason } = request.into_inner();
         let reason = fleet::reason("rolled back", &asker, &reason);
-        let result = self.batch(&name, |batch| Input::RollBackBatch { batch, reason }).await;
+        let result = self.roll_back_batch_checked(&name, reason).await;
         audit(&asker, "roll back batch", &name, &result);
         Ok(Response::new(result?))
     }

@@ -6,7 +6,7 @@
 use crate::metrics::Metrics;
 use crate::observed::Observed;
 use crate::operator::percent;
-use crate::operator::{batch_progress, certificate_word, in_order, members, node_progress};
+use crate::operator::{batch_progress, certificate_word, in_order, members, node_progress, way_back};
 use crate::state::{Recorded, Shared};
 use crate::{clock, operator};
 use shardlift_api::view;
@@ -72,7 +72,7 @@ pub(crate) fn snapshot(recorded: &Recorded, observed: &Observed) -> view::World 
     view::World {
         revision: recorded.revision.0,
         made_at: clock::now(),
-        nodes: world.nodes.iter().map(|(name, node)| (name.clone(), node_view(observed, node))).collect(),
+        nodes: world.nodes.iter().map(|(name, node)| (name.clone(), node_view(world, observed, node))).collect(),
         batches: in_order(world).map(|batch| batch_view(world, observed, batch)).collect(),
         worklog: recorded.history.worklog().cloned().collect(),
         access: world.status_tokens.iter().map(|(token, grant)| (*token, access(grant))).collect(),
@@ -91,7 +91,7 @@ fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> view::BatchV
     }
 }
 
-fn node_view(observed: &Observed, node: &Node) -> view::NodeView {
+fn node_view(world: &World, observed: &Observed, node: &Node) -> view::NodeView {
     let status = observed.at_writer(node);
     let migration = node.migration.as_ref().filter(|migration| migration.phase() != Phase::Aborted);
     let (state, summary) = words(node, migration);
@@ -111,6 +111,11 @@ fn node_view(observed: &Observed, node: &Node) -> view::NodeView {
         last_backup_at: status.map(|status| UnixMillis(status.last_snapshot_unix_ms)).filter(|at| at.0 > 0),
         certificate: certificate_word(&node.certificate),
         to_do: migration.map_or_else(Vec::new, |migration| to_do(node, migration)),
+        way_back: way_back(world, observed, node).map(|way| view::WayBack {
+            lag: way.lag,
+            takes_ms: way.takes_ms,
+            snapshots_kept: way.snapshots_kept,
+        }),
     }
 }
 

@@ -4,6 +4,7 @@
 //! integration tests.
 
 mod bench;
+mod crash_matrix;
 mod enrolling;
 mod fake_router;
 mod fake_shard;

@@ -40,12 +40,13 @@ pub(super) async fn run(context: Context, version: u64) {
             if !context.inputs.report(Input::RoutesConfirmed { version }).await {
                 return;
             }
-            backoff = Backoff::new(context.pace.retry);
+            // A node that is being retired waits for its route next: its answer may come a moment after this confirmation.
             let waits = |world: &World| {
-                let stages = world.nodes.values().filter_map(|node| node.migration.as_ref()).map(|m| m.stage);
-                stages.into_iter().any(|stage| stage == Stage::Routing)
+                let mut stages = world.nodes.values().filter_map(|node| node.migration.as_ref()).map(|m| m.stage);
+                stages.any(|stage| matches!(stage, Stage::Retiring | Stage::Routing))
             };
             if !context.shared.world(waits) {
+                backoff = Backoff::new(context.pace.retry);
                 tokio::time::sleep(context.pace.routes).await;
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Nodes as operators see them.
 
-use super::way_back::way_back;
+use super::way_back::{too_far_behind, way_back};
 use super::{OperatorService, PAGE_MAX, progress};
 use crate::clock;
 use crate::observed::Observed;
@@ -177,6 +177,7 @@ impl OperatorService {
         asker: &str,
     ) -> Result<v1::FleetNode, Fault> {
         let node = convert::node(&request.node)?;
+        self.not_too_far_behind(|world| world.nodes.get(&node).into_iter().collect())?;
         let input = if request.rehearse {
             Input::RehearseRollback { node: node.clone() }
         } else {
@@ -184,6 +185,16 @@ impl OperatorService {
         };
         self.submit(input).await?;
         self.node_view(&node)
+    }
+
+    /// Refuses a way back whose followers have much to catch up with.
+    pub(super) fn not_too_far_behind(&self, nodes: impl FnOnce(&World) -> Vec<&Node>) -> Result<(), Fault> {
+        let behind = self.context.shared.both(|recorded, observed| {
+            let world = &recorded.world;
+            nodes(world).into_iter().find_map(|node| too_far_behind(world, observed, node))
+        });
+        let advice = "try again when `shardlift node show` says that it has caught up";
+        behind.map_or(Ok(()), |what| Err(Fault::new(FaultKind::Refused, format!("{what}\n{advice}"))))
     }
 
     pub(super) async fn restore_node_checked(&self, name: &str) -> Result<v1::FleetNode, Fault> {

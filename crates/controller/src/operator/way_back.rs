@@ -12,7 +12,7 @@ const CUTOVER: Duration = Duration::from_millis(500);
 const CHANGES_PER_SECOND: u64 = 200;
 
 /// `None` while there is none: before the commit, and once the old copy is in quarantine.
-pub(super) fn way_back(world: &World, observed: &Observed, node: &Node) -> Option<v1::WayBack> {
+pub(crate) fn way_back(world: &World, observed: &Observed, node: &Node) -> Option<v1::WayBack> {
     let moving = node.migration.as_ref()?;
     if !moving.is_soaking() && !moving.is_back() || moving.stage.is_over() {
         return None;
@@ -31,6 +31,17 @@ pub(super) fn way_back(world: &World, observed: &Observed, node: &Node) -> Optio
             format!("{}, clients waited {} ms", super::fleet::rfc3339(rehearsal.at), rehearsal.took_ms)
         }),
         failed: moving.rollback_failed.clone().unwrap_or_default(),
+    })
+}
+
+/// Why a way back should not be begun now: clients would wait for changes that could come home beforehand. Nothing is said of a
+/// node without a way back; that is for the state machine to refuse.
+pub(super) fn too_far_behind(world: &World, observed: &Observed, node: &Node) -> Option<String> {
+    let way_back =
+        way_back(world, observed, node).filter(|_| node.migration.as_ref().is_some_and(|m| m.is_soaking()))?;
+    let v1::WayBack { follower, lag, .. } = way_back;
+    (lag > world.limits.ready_lag_max).then(|| {
+        format!("shard {follower} is {lag} changes behind for node {}: clients would wait for all of them", node.node)
     })
 }
 

@@ -179,3 +179,20 @@ async fn answer(
     stream.write_all(&answer).await?;
     stream.shutdown().await
 }
+
+#[test]
+fn late_routes_that_change_a_table_are_noticed() {
+    let change = |version| v1::ApplyRoutesRequest {
+        version,
+        upserts: vec![v1::Route { server_name: "a".into(), node: "a".into(), ..Default::default() }],
+    };
+    let mut table = Table::default();
+    for version in [1, 2] {
+        table.apply(&change(version)).unwrap();
+        assert_eq!((table.arrive_late(&change(version)), table.version), (None, version));
+    }
+    assert_eq!(table.arrive_late(&change(1)), None);
+    // A table that has forgotten its version.
+    table.version = 0;
+    assert!(table.arrive_late(&change(1)).unwrap().starts_with("INV-06"));
+}

@@ -4,7 +4,7 @@ mod copy;
 mod mishaps;
 
 pub(super) use copy::{Copy, Order};
-pub(super) use mishaps::{Call, Mishap, Mishaps, Spot, Taken};
+pub(super) use mishaps::{Call, Mishap, Mishaps, Mutant, Spot, Taken};
 
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
@@ -57,9 +57,10 @@ fn lost() -> Fault {
 
 impl Copies {
     fn arrive(&mut self, call: &Call) -> Result<Copy, Fault> {
-        if self.mishaps.turns_away(call) {
+        if self.mishaps.down {
             return Err(lost());
         }
+        let held = self.mishaps.holds(call);
         let answer = match self.mishaps.meet_command(call) {
             Some(Mishap::CrashBefore) => return Err(lost()),
             Some(Mishap::CrashAfter | Mishap::AnswerLost) => {
@@ -81,12 +82,13 @@ impl Copies {
                 self.mishaps.late = Some(call.clone());
                 answer
             }
+            None if held => return Err(lost()),
             None => self.execute(call),
         };
         if answer.is_ok() && self.mishaps.late.as_ref().is_some_and(|late| late.token < call.token) {
             self.arrive_late();
         }
-        answer
+        if held { Err(lost()) } else { answer }
     }
 
     /// What is late arrives once more. With a higher token at its shard it is refused, and it changes nothing in any case.
@@ -121,11 +123,14 @@ impl Copies {
         }
         let copy = self.all.get_mut(&key);
         let copy = copy.ok_or_else(|| Fault::new(FaultKind::NotFound, "no such node here"))?;
-        if *token < copy.token && !self.mishaps.ignores_tokens {
+        if *token < copy.token && self.mishaps.mutant != Some(Mutant::IgnoresTokens) {
             let text = format!("{token} is lower than {}", copy.token);
             return Err(Fault::new(FaultKind::StaleToken, text));
         }
         copy.token = copy.token.max(*token);
+        if self.mishaps.refuses(call) {
+            return Err(Fault::new(FaultKind::Refused, "it was done before"));
+        }
         if let Some(left) = self.refuse_next.get_mut(order.word()).filter(|left| **left > 0) {
             *left -= 1;
             // What a restarted source does: it serves again and knows nothing of a fence.

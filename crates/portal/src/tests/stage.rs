@@ -5,7 +5,7 @@ use crate::scope::Sight;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use shardlift_api::view::{Access, BatchView, NodeView, WorklogEntry, World};
+use shardlift_api::view::{Access, BatchView, NodeView, WayBack, WorklogEntry, World};
 use shardlift_model::{ByteCount, UnixMillis};
 use shardlift_pki::enrolment::AccessToken;
 use std::sync::Arc;
@@ -96,6 +96,7 @@ pub(super) fn node(name: &str, customer: &str, state: &'static str) -> NodeView 
         last_backup_at: Some(UnixMillis(5)),
         certificate: "issued",
         to_do: vec!["Run one backup with the new certificate.".to_owned()],
+        way_back: Some(WayBack { lag: 2, takes_ms: 510, snapshots_kept: 1 }),
     }
 }
 

@@ -69,10 +69,10 @@ pub(crate) struct Mishaps {
     pub(crate) hit: Option<Token>,
     /// The controller is dead, and no other one leads yet.
     pub(crate) down: bool,
-    /// Commands of this word get no further, without effect.
+    /// Commands of this word are never answered, and have no effect but by a mishap.
     pub(crate) held: Option<&'static str>,
-    /// The same, until the mishap has happened.
-    pub(crate) held_until_fired: Option<&'static str>,
+    /// The same until the mishap has happened, everywhere but at this shard.
+    pub(crate) held_until_fired: Option<(&'static str, ShardId)>,
     /// Which steps of each word each shard has taken.
     pub(crate) taken: BTreeMap<(&'static str, ShardId), BTreeSet<Taken>>,
     /// The command that arrives late, again and again.
@@ -81,8 +81,19 @@ pub(crate) struct Mishaps {
     pub(crate) late_routes: Option<v1::ApplyRoutesRequest>,
     /// How often something did.
     pub(crate) arrived_late: usize,
-    /// Shards carry out whatever arrives (the mutant).
-    pub(crate) ignores_tokens: bool,
+    /// What the shards leave out.
+    pub(crate) mutant: Option<Mutant>,
+    /// What each copy has carried out, for the mutant.
+    done: BTreeSet<(ShardId, NodeId, Token, &'static str)>,
+}
+
+/// Shards that leave out one thing that they promise: the matrix must find each out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// Whatever arrives is carried out.
+    IgnoresTokens,
+    /// A command that was carried out is refused when it is repeated.
+    RefusesRepetitions,
 }
 
 impl Mishaps {
@@ -108,11 +119,18 @@ impl Mishaps {
         Some(mishap)
     }
 
+    /// True for the mutant that knows no repetitions, when this is one. A renewal is there to be repeated.
+    pub(super) fn refuses(&mut self, call: &Call) -> bool {
+        let is_new = self.done.insert((call.shard.clone(), call.node.clone(), call.token, call.order.word()));
+        self.mutant == Some(Mutant::RefusesRepetitions) && !is_new && !matches!(call.order, Order::RenewFence)
+    }
+
     /// True when the yard does not answer this command.
-    pub(super) fn turns_away(&self, call: &Call) -> bool {
-        let word = Some(call.order.word());
-        let own = self.node.as_ref() == Some(&call.node);
-        self.down || own && (self.held == word || !self.fired && self.held_until_fired == word)
+    pub(super) fn holds(&self, call: &Call) -> bool {
+        let word = call.order.word();
+        let awaited = self.held_until_fired.as_ref().filter(|_| !self.fired);
+        let waits = awaited.is_some_and(|(held, but)| *held == word && *but != call.shard);
+        self.node.as_ref() == Some(&call.node) && (self.held == Some(word) || waits)
     }
 }
 
