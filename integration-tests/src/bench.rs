@@ -1,12 +1,15 @@
-//! Side by side with what one would use instead, on the same machine, in the same run.
+//! Figures: side by side with what one would use instead, on the same machine, in the same run; and of the live move.
 //!
 //! [`backup`] measures `restic backup` through router and shard against the same restic to `rclone serve restic`, both
 //! over TLS with a client certificate, alternating, and compares medians. Both servers store on the same disk; only ours
-//! promises that what it acknowledged survives a power cut. Each [`Comparison`] is printed and appended to a report.
+//! promises that what it acknowledged survives a power cut. [`flip`] measures what clients notice of a flip. All figures are
+//! printed and appended to a report.
 
+mod flip;
 mod report;
 
-pub use report::{Comparison, append};
+pub use flip::{FlipBench, FlipFigures, flip};
+pub use report::{Comparison, ParkedTimes, Retries, append};
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::{ConnectProxy, Outcome, Rclone, RcloneOptions, Restic, TestRoot, Validity, tool};

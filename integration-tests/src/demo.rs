@@ -224,16 +224,16 @@ impl Stage {
         moved?;
         let written = written?;
         voice.note(&format!(
-            "{node}: {} backups during the move, {} failed, {} lines about retries",
+            "{node}: {} backups during the move, {} failed, {} lines on standard error",
             written.acknowledged.len(),
             written.failures.len(),
-            written.retries
+            written.complaints.len()
         ));
-        for failure in &written.failures {
-            voice.quote(failure);
+        for line in written.failures.iter().chain(&written.complaints) {
+            voice.quote(line);
         }
         let member = self.member(&node)?;
-        member.report.client_errors += written.failures.len() as u64;
+        member.report.client_errors += (written.failures.len() + written.complaints.len()) as u64;
         member.acknowledged.extend(written.acknowledged);
         Ok(())
     }

@@ -172,16 +172,15 @@ impl Scene {
             nodes.join("\n")
         );
         std::fs::write(&path, text)?;
-        let revision = revision.to_string();
         eventually("the plan is applied", FLIP_TIME_MAX, || async {
             let cluster = self.cluster.lock().await;
-            let applied =
-                cluster.cli().json(&["plan", "show"]).await.is_ok_and(|plan| plan["revision"].to_string() == revision);
+            let shown = cluster.cli().json(&["plan", "show"]).await;
+            let applied = shown.is_ok_and(|plan| plan["revision"].as_u64() == Some(revision.into()));
             if applied {
                 return Ok(());
             }
             let path = path.to_string_lossy();
-            cluster.cli().must(&["plan", "apply", &path, "--revision", &revision]).await
+            cluster.cli().must(&["plan", "apply", &path, "--revision", &revision.to_string()]).await
         })
         .await?;
         Ok(name)

@@ -1,4 +1,4 @@
-//! One line of the report, and the file that all benchmarks append to.
+//! The lines of the report, and the file that all benchmarks append to.
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -46,10 +46,94 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bench, case, ours, peer, peer_name, unit, ratio, goal, met } = self;
-        let verdict = if *met { "met" } else { "NOT met" };
         write!(
             f,
-            "{bench}: {case}: {ours:.1} {unit}, {peer_name} {peer:.1} {unit}: ratio {ratio:.2}, goal {goal} {verdict}"
+            "{bench}: {case}: {ours:.1} {unit}, {peer_name} {peer:.1} {unit}: ratio {ratio:.2}, goal {goal} {}",
+            verdict(*met)
+        )
+    }
+}
+
+const fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "NOT met" }
+}
+
+/// How long the nodes of one batch were parked at its flip, as their clients saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParkedTimes {
+    /// The benchmark.
+    pub bench: String,
+    /// Nodes of the batch; each gives one value, its longest request across the flip.
+    pub nodes: usize,
+    /// Half of the nodes were parked no longer.
+    pub p50_ms: f64,
+    /// 99 of 100 nodes were parked no longer.
+    pub p99_ms: f64,
+    /// No node was parked longer.
+    pub max_ms: f64,
+    /// From the start of the cutover until all nodes were probed.
+    pub flip_ms: f64,
+    /// Between two objects of one client; a node may have been parked this much longer than any of its requests.
+    pub pace_ms: f64,
+    /// Half of all requests before the flip took no longer.
+    pub before_p50_ms: f64,
+    /// 99 of 100 requests before the flip took no longer.
+    pub before_p99_ms: f64,
+    /// Requests in all.
+    pub requests: usize,
+    /// Of these without answer or refused.
+    pub failed: usize,
+    /// Acknowledged objects that are not at the target.
+    pub lost: usize,
+    /// What `p99_ms` has to be below.
+    pub goal_ms: f64,
+    /// Whether it is.
+    pub met: bool,
+}
+
+impl fmt::Display for ParkedTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bench, nodes, p50_ms, p99_ms, max_ms, flip_ms, pace_ms, before_p50_ms, before_p99_ms, .. } = self;
+        let Self { requests, failed, lost, goal_ms, met, .. } = self;
+        write!(
+            f,
+            "{bench}: {nodes} nodes parked: p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, max {max_ms:.0} ms, goal p99 below \
+             {goal_ms:.0} ms {}; all probed after {flip_ms:.0} ms; {requests} requests, one each {pace_ms:.0} ms a node \
+             (before the flip p50 {before_p50_ms:.1} ms, p99 {before_p99_ms:.1} ms), {failed} failed, {lost} lost",
+            verdict(*met)
+        )
+    }
+}
+
+/// What real clients said of a flip in the middle of their backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retries {
+    /// The benchmark.
+    pub bench: String,
+    /// Clients at work at the same time.
+    pub clients: usize,
+    /// Backups in all.
+    pub runs: usize,
+    /// Of these under way all through the flip.
+    pub through: usize,
+    /// Lines on standard error of all of them.
+    pub lines: usize,
+    /// Acknowledged snapshots that are not listed afterwards.
+    pub lost: usize,
+    /// How many lines there should be.
+    pub goal: usize,
+    /// Whether there are no more.
+    pub met: bool,
+}
+
+impl fmt::Display for Retries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bench, clients, runs, through, lines, lost, goal, met } = self;
+        write!(
+            f,
+            "{bench}: {clients} clients, {runs} backups, {through} of them through the flip: {lines} lines on standard \
+             error, goal {goal} {}; {lost} snapshots lost",
+            verdict(*met)
         )
     }
 }
@@ -58,7 +142,7 @@ impl fmt::Display for Comparison {
 ///
 /// # Errors
 /// When the report is not such a list or cannot be written.
-pub fn append(path: &Path, comparison: &Comparison) -> Result<()> {
+pub fn append(path: &Path, row: &impl Serialize) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -67,7 +151,7 @@ pub fn append(path: &Path, comparison: &Comparison) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    rows.push(serde_json::to_value(comparison)?);
+    rows.push(serde_json::to_value(row)?);
     std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")
         .with_context(|| format!("writing {}", path.display()))
 }

@@ -1,29 +1,76 @@
 //! `make bench`: see `integration_tests::bench`. Exit code 0 when everything was measured, whether or not a goal is met:
 //! the report says which; 1 when something could not be measured.
 //!
-//! `SHARDLIFT_BENCH_MIB` (2048), `SHARDLIFT_BENCH_ROUNDS` (3) and `SHARDLIFT_BENCH_REPORT` (target/bench/report.json)
-//! change what is measured and where it is written.
+//! What is measured and where it is written:
+//!
+//! | variable | default | meaning |
+//! |---|---|---|
+//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip` | the parts to run |
+//! | `SHARDLIFT_BENCH_REPORT` | `target/bench/report.json` | the file that figures are appended to |
+//! | `SHARDLIFT_BENCH_MIB` | 2048 | backup: size of one backup |
+//! | `SHARDLIFT_BENCH_ROUNDS` | 3 | backup: rounds |
+//! | `SHARDLIFT_BENCH_BATCHES` | `1,40,500` | flip: nodes of each batch whose parked times are measured |
+//! | `SHARDLIFT_BENCH_RATE` | 1000 | flip: objects that all clients of a batch store per second, at most 50 each |
+//! | `SHARDLIFT_BENCH_CLIENTS` | 32 | flip: real backups through a flip of their own |
+//! | `SHARDLIFT_BENCH_CLIENT_MIB` | 16 | flip: new bytes in each of these |
 
-use anyhow::{Context as _, Result};
-use integration_tests::bench::{BackupBench, append, backup};
-use std::path::PathBuf;
+use anyhow::{Context as _, Result, ensure};
+use integration_tests::bench::{BackupBench, FlipBench, append, backup, flip};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
-fn number(name: &str, default: u64) -> Result<u64> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name} is no number: {text}")),
-        Err(_unset) => Ok(default),
+fn text(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_unset| default.to_owned())
+}
+
+fn number<T: FromStr>(name: &str, default: &str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = text(name, default);
+    text.parse().with_context(|| format!("{name} is no such number: {text}"))
+}
+
+async fn measure_backup(report: &Path) -> Result<()> {
+    let bench = BackupBench {
+        mebibytes: number("SHARDLIFT_BENCH_MIB", "2048")?,
+        rounds: number("SHARDLIFT_BENCH_ROUNDS", "3")?,
+    };
+    let comparison = backup(bench).await?;
+    println!("{comparison}");
+    append(report, &comparison)
+}
+
+async fn measure_flip(report: &Path) -> Result<()> {
+    let batches = text("SHARDLIFT_BENCH_BATCHES", "1,40,500");
+    let batches = batches.split(',').map(|nodes| nodes.trim().parse()).collect::<Result<_, _>>();
+    let bench = FlipBench {
+        batches: batches.context("SHARDLIFT_BENCH_BATCHES is no list of numbers")?,
+        rate: number("SHARDLIFT_BENCH_RATE", "1000")?,
+        clients: number("SHARDLIFT_BENCH_CLIENTS", "32")?,
+        client_mebibytes: number("SHARDLIFT_BENCH_CLIENT_MIB", "16")?,
+    };
+    let figures = flip(&bench).await?;
+    for parked in &figures.parked {
+        append(report, parked)?;
     }
+    figures.retries.iter().try_for_each(|retries| append(report, retries))
 }
 
 async fn measure() -> Result<()> {
-    let default = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/report.json"));
-    let report = std::env::var_os("SHARDLIFT_BENCH_REPORT").map_or(default, PathBuf::from);
-    let rounds = u32::try_from(number("SHARDLIFT_BENCH_ROUNDS", 3)?).context("SHARDLIFT_BENCH_ROUNDS")?;
-    let bench = BackupBench { mebibytes: number("SHARDLIFT_BENCH_MIB", 2048)?, rounds };
-    let comparison = backup(bench).await?;
-    println!("{comparison}");
-    append(&report, &comparison)?;
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/report.json");
+    let report = PathBuf::from(text("SHARDLIFT_BENCH_REPORT", default));
+    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip");
+    let parts: Vec<&str> = parts.split(',').map(str::trim).collect();
+    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip"].contains(part)).collect();
+    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup and flip");
+    if parts.contains(&"backup") {
+        measure_backup(&report).await?;
+    }
+    if parts.contains(&"flip") {
+        measure_flip(&report).await?;
+    }
     println!("appended to {}", report.display());
     Ok(())
 }

@@ -25,8 +25,8 @@ pub(super) struct Written {
     pub(super) acknowledged: Vec<String>,
     /// What it said when a run failed.
     pub(super) failures: Vec<String>,
-    /// Lines on standard error of runs that came to a good end: restic tries again by itself.
-    pub(super) retries: usize,
+    /// Lines on standard error of runs that came to a good end: restic says there that it had to try again.
+    pub(super) complaints: Vec<String>,
 }
 
 impl Busy {
@@ -49,7 +49,7 @@ impl Busy {
             let outcome = self.client.run(&["backup".as_ref(), self.tree.as_os_str()]).await?;
             if outcome.is_ok() {
                 written.acknowledged.push(outcome.saved_snapshot().context("restic names no snapshot")?);
-                written.retries += outcome.complaints().len();
+                written.complaints.extend(outcome.complaints().into_iter().map(str::to_owned));
             } else {
                 written.failures.push(format!("exit code {:?}: {}", outcome.code, outcome.stderr.trim()));
             }

@@ -40,7 +40,7 @@ pub struct NodeReport {
     pub restore_equal: bool,
     /// One more backup worked, and every snapshot ever acknowledged is listed.
     pub backup_after_ok: bool,
-    /// Runs of the client that failed, during the move and after it.
+    /// Runs of the client that failed and lines that it wrote on standard error, during the move and after it.
     pub client_errors: u64,
 }
 
