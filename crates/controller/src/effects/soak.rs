@@ -27,7 +27,11 @@ pub(super) async fn run(context: Context, pair: Pair) {
     let mut asked_to_verify = false;
     loop {
         if pair.verify && !asked_to_verify {
-            asked_to_verify = verify(&context, &pair).await.is_ok();
+            let asked = verify(&context, &pair).await;
+            if let Err(status) = &asked {
+                tracing::warn!(node = %pair.node, shard = %pair.follower, reason = status.message(), "the old copy is not compared yet");
+            }
+            asked_to_verify = asked.is_ok();
         }
         for fact in look(&context, &pair).await {
             if !context.inputs.report(Input::SoakSeen { node: pair.node.clone(), fact }).await {

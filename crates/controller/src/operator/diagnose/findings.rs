@@ -96,6 +96,7 @@ fn tokens(world: &World, node: &Node, seen: &Seen) -> Vec<v1::Finding> {
     let recorded = world.token(node);
     let order = |token: &Token| (token.generation, token.step);
     let newer = seen.shards.iter().filter_map(|(shard, nodes)| {
+        // A node that was never commanded has no token there.
         let token = shardlift_api::convert::token(nodes.get(&node.node)?.token).ok()?;
         let ahead = token.term > recorded.term || order(&token) > order(&recorded);
         ahead.then(|| {
