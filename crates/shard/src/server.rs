@@ -34,6 +34,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// What clients may speak, best first. An upload costs a restic client less CPU time over HTTP/1.1 (ADR 15).
+const CLIENT_PROTOCOLS: [&[u8]; 2] = [ALPN_HTTP1, ALPN_HTTP2];
+
 /// How long requests in progress may go on after the end was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -262,7 +265,7 @@ impl Shard {
             rest: Arc::new(rest),
             engine: self.engine.clone(),
             shard: self.config.name.clone(),
-            http: client_facing_config(&credentials, required, client_chain, &[ALPN_HTTP2, ALPN_HTTP1])?,
+            http: client_facing_config(&credentials, required, client_chain, &CLIENT_PROTOCOLS)?,
             mutual: self.mutual(&[shardlift_api::PROBE_ALPN, FORWARD_ALPN])?,
             connections_max: self.config.client_connections_max,
             times: self.config.client_times,
