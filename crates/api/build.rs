@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 18] = [
+const SHOWN: [&str; 19] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -20,6 +20,7 @@ const SHOWN: [&str; 18] = [
     "ListBatchesResponse",
     "BatchView",
     "WayBack",
+    "LossPreview",
     "DiagnoseResponse",
     "Finding",
 ];

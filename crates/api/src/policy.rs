@@ -37,7 +37,7 @@ pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
         "DescribeShard", "ListNodes", "GetNode", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "Fence",
         "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
-        "Restore", "EndLegacyCredentials", "DiscardReplica",
+        "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
         "ListObjects", "FetchObjects", "ReadJournal", "GetDigest", "GetSideData",
@@ -46,8 +46,8 @@ pub const ROWS: &[Row] = rows! {
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
         "ExplainNode", "DefineNode", "ChangeSettings", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches", "StartBatch",
-        "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode", "RollBackNode", "RestoreNode",
-        "Diagnose", "RetryNode", "CreateEnrolmentToken",
+        "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode", "RollBackNode", "PreviewLoss", "WriteOffWriter",
+        "RestoreNode", "Diagnose", "RetryNode", "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",
     ];
     "Enrolment" => Caller::TokenInBody, ["Enrol"];

@@ -40,6 +40,8 @@ pub(crate) struct Pace {
     pub(crate) watch: Duration,
     /// Between checks of routers that hold what they should.
     pub(crate) routes: Duration,
+    /// A writer that says nothing for so long does not answer. Longer than a restart of its process takes.
+    pub(crate) silence: Duration,
     /// Between looks at all nodes of a shard while something moves.
     pub(crate) inventory_active: Duration,
     /// The same while nothing moves.
@@ -52,6 +54,7 @@ impl Default for Pace {
             retry: Bounds { min: Duration::from_millis(100), max: Duration::from_secs(2) },
             watch: Duration::from_millis(300),
             routes: Duration::from_secs(5),
+            silence: Duration::from_secs(3),
             inventory_active: Duration::from_secs(1),
             inventory_idle: Duration::from_secs(5),
         }

@@ -33,7 +33,7 @@ pub(crate) struct History {
 impl History {
     /// Adds an event. `before` is the world that it has not changed yet.
     pub(crate) fn tell(&mut self, seq: Seq, entry: &Entry, before: &World) {
-        let told = tell(&entry.event);
+        let told = tell(&entry.event, before);
         let (node, customers) = match told.concerns {
             Concerns::Operators => return,
             Concerns::Service => (None, BTreeSet::new()),

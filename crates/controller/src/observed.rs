@@ -1,7 +1,12 @@
 //! What the parts said last, and when. Never recorded, never a ground for a decision; for views, plans and waiting reasons.
 
+mod heard;
+
+pub(crate) use heard::{Heard, Look};
+
+use crate::clock;
 use shardlift_api::v1;
-use shardlift_migration::{Node, World};
+use shardlift_migration::{Migration, Node, World};
 use shardlift_model::{BatchId, NodeId, RouterId, ShardId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -55,6 +60,8 @@ pub(crate) struct Observed {
     pub(crate) rates: BTreeMap<NodeId, Rate>,
     /// Why a node's command was not answered yet.
     pub(crate) waits: BTreeMap<NodeId, String>,
+    /// By node with a follower: what was heard of its writer.
+    pub(crate) heard: BTreeMap<NodeId, Heard>,
     /// What stands before the flip of a batch whose nodes are ready.
     pub(crate) batch_waits: BTreeMap<BatchId, Vec<String>>,
 }
@@ -78,6 +85,21 @@ impl Observed {
             self.note_progress(node, replica.bytes_done);
         }
         self.shards.entry(shard.clone()).or_default().nodes.insert(node.clone(), status);
+    }
+
+    /// Keeps what a node's writer says of itself, while there is a follower that might have to do without it.
+    pub(crate) fn hear(&mut self, node: &Node, shard: &ShardId, status: &v1::NodeStatus) {
+        let follows = |moving: &Migration| {
+            moving.is_committed() && !moving.stage.is_over() && moving.takeover.is_none() && moving.target == *shard
+        };
+        if !node.migration.as_ref().is_some_and(follows) {
+            return;
+        }
+        let heard = self.heard.entry(node.node.clone()).or_insert_with(|| Heard::new(shard.clone()));
+        if heard.writer() != shard {
+            *heard = Heard::new(shard.clone());
+        }
+        heard.take(status, clock::now());
     }
 
     /// Smooths over about three looks; a copy that was started again begins anew.
@@ -111,6 +133,10 @@ impl Observed {
         };
         self.rates.retain(|node, _| moves(node));
         self.waits.retain(|node, _| moves(node));
+        let has_lost = |node: &NodeId| {
+            world.nodes.get(node).and_then(|node| node.migration.as_ref()).is_some_and(|m| m.takeover.is_some())
+        };
+        self.heard.retain(|node, _| moves(node) || has_lost(node));
         let waits = |batch: &BatchId| world.batches.get(batch).is_some_and(|batch| world.is_flippable(batch));
         self.batch_waits.retain(|batch, _| waits(batch));
     }

@@ -4,6 +4,7 @@
 mod batches;
 mod diagnose;
 mod fleet;
+mod loss;
 mod parts;
 mod plans;
 mod progress;
@@ -12,20 +13,21 @@ mod status;
 mod tokens;
 mod way_back;
 
+use crate::clock;
 use crate::effects::Context;
 use crate::issuer::Issuer;
 use futures::StreamExt as _;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{Input, World};
+use shardlift_migration::{Event, Input, World, decide};
 use shardlift_model::{BatchId, NodeId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 pub(crate) use batches::{batch_progress, in_order, members};
-pub(crate) use fleet::certificate_word;
+pub(crate) use fleet::{certificate_word, rfc3339};
 pub(crate) use parts::check_address;
 pub(crate) use plans::REQUEST_BYTES_MAX;
 pub(crate) use progress::{of_node as node_progress, percent};
@@ -78,6 +80,25 @@ impl OperatorService {
         let nodes = self.context.shared.world(nodes);
         self.not_too_far_behind(|world| nodes.iter().filter_map(|node| world.nodes.get(node)).collect())?;
         self.batch(name, |batch| Input::RollBackBatch { batch, reason }).await
+    }
+
+    /// Of one node, the canary, which is asked about first as for a rehearsal of its own.
+    async fn rehearse_batch_checked(&self, name: &str) -> Result<v1::BatchView, Fault> {
+        let batch: BatchId = convert::name("batch", name)?;
+        let input = Input::RehearseBatch { batch: batch.clone() };
+        let canary = self.context.shared.world(|world| {
+            // A refusal has no canary; the loop says it again below.
+            let events = decide(world, &input, clock::now()).unwrap_or_default();
+            events.into_iter().find_map(|event| match event {
+                Event::RollbackStarted { node, .. } => Some(node),
+                _ => None,
+            })
+        });
+        if let Some(canary) = canary {
+            self.writer_answers(&canary).await?;
+            self.not_too_far_behind(|world| world.nodes.get(&canary).into_iter().collect())?;
+        }
+        self.batch(name, |batch| Input::RehearseBatch { batch }).await
     }
 
     async fn batch(&self, name: &str, input: impl FnOnce(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
@@ -225,7 +246,12 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn roll_back_batch(&self, request: Request<v1::RollBackBatchRequest>) -> Answer<v1::BatchView> {
         let asker = asker(&request);
-        let v1::RollBackBatchRequest { batch: name, reason } = request.into_inner();
+        let v1::RollBackBatchRequest { batch: name, reason, rehearse } = request.into_inner();
+        if rehearse {
+            let result = self.rehearse_batch_checked(&name).await;
+            audit(&asker, "rehearse rollback of batch", &name, &result);
+            return Ok(Response::new(result?));
+        }
         let reason = fleet::reason("rolled back", &asker, &reason);
         let result = self.roll_back_batch_checked(&name, reason).await;
         audit(&asker, "roll back batch", &name, &result);
@@ -242,7 +268,25 @@ impl v1::operator_server::Operator for OperatorService {
     async fn roll_back_node(&self, request: Request<v1::RollBackNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
         let result = self.roll_back_node_checked(&request, &asker).await;
-        audit(&asker, if request.rehearse { "rehearse rollback" } else { "roll back node" }, &request.node, &result);
+        match request.accepted_loss {
+            Some(v1::AcceptedLoss { after_seq }) => {
+                let subject = format!("{}, giving up what came after change {after_seq}", request.node);
+                audit(&asker, "roll back node without its writer", &subject, &result);
+            }
+            None if request.rehearse => audit(&asker, "rehearse rollback", &request.node, &result),
+            None => audit(&asker, "roll back node", &request.node, &result),
+        }
+        Ok(Response::new(result?))
+    }
+
+    async fn preview_loss(&self, request: Request<v1::PreviewLossRequest>) -> Answer<v1::LossPreview> {
+        Ok(Response::new(self.preview_loss_of(&request.into_inner().node).await?))
+    }
+
+    async fn write_off_writer(&self, request: Request<v1::WriteOffWriterRequest>) -> Answer<v1::FleetNode> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.write_off_writer_checked(&request.node).await;
+        audit(&asker, "write off writer", &request.node, &result);
         Ok(Response::new(result?))
     }
 

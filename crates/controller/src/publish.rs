@@ -6,11 +6,11 @@
 use crate::metrics::Metrics;
 use crate::observed::Observed;
 use crate::operator::percent;
-use crate::operator::{batch_progress, certificate_word, in_order, members, node_progress, way_back};
+use crate::operator::{batch_progress, certificate_word, in_order, members, node_progress, rfc3339, way_back};
 use crate::state::{Recorded, Shared};
 use crate::{clock, operator};
 use shardlift_api::view;
-use shardlift_migration::{Batch, CertificateState, Migration, Node, Phase, World};
+use shardlift_migration::{Batch, CertificateState, Migration, Node, Phase, Takeover, World};
 use shardlift_model::{ByteCount, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> view::BatchV
 fn node_view(world: &World, observed: &Observed, node: &Node) -> view::NodeView {
     let status = observed.at_writer(node);
     let migration = node.migration.as_ref().filter(|migration| migration.phase() != Phase::Aborted);
-    let (state, summary) = words(node, migration);
+    let (state, summary) = words(observed, node, migration);
     let moving = migration.filter(|migration| !matches!(migration.phase(), Phase::Planned));
     view::NodeView {
         node: node.node.clone(),
@@ -111,19 +111,21 @@ fn node_view(world: &World, observed: &Observed, node: &Node) -> view::NodeView 
         last_backup_at: status.map(|status| UnixMillis(status.last_snapshot_unix_ms)).filter(|at| at.0 > 0),
         certificate: certificate_word(&node.certificate),
         to_do: migration.map_or_else(Vec::new, |migration| to_do(node, migration)),
-        way_back: way_back(world, observed, node).map(|way| view::WayBack {
-            lag: way.lag,
-            takes_ms: way.takes_ms,
-            snapshots_kept: way.snapshots_kept,
-        }),
+        // Of a node that goes back without its writer something may be lost.
+        way_back: way_back(world, observed, node)
+            .filter(|_| moving.is_none_or(|m| m.takeover.is_none()))
+            .map(|way| view::WayBack { lag: way.lag, takes_ms: way.takes_ms, snapshots_kept: way.snapshots_kept }),
     }
 }
 
 /// The state in customer words, and one sentence about it.
-fn words(node: &Node, migration: Option<&Migration>) -> (&'static str, String) {
+fn words(observed: &Observed, node: &Node, migration: Option<&Migration>) -> (&'static str, String) {
     let Some(migration) = migration else {
         return ("not_affected", "This node stays where it is.".to_owned());
     };
+    if let Some(takeover) = &migration.takeover {
+        return without_writer(observed, node, migration, takeover);
+    }
     let target = &migration.target;
     if migration.held.is_some() {
         let text = "The move waits for the operators. Backups go on as before.";
@@ -145,6 +147,37 @@ fn words(node: &Node, migration: Option<&Migration>) -> (&'static str, String) {
         Phase::Released | Phase::Restoring => ("done", format!("This node has moved to {}.", node.shard)),
         Phase::Undoing => ("planned", "The move is being taken back. Backups go on as before.".to_owned()),
         Phase::Aborted | Phase::RolledBack => ("not_affected", "This node stays where it is.".to_owned()),
+    }
+}
+
+/// A node whose server has failed, and which goes back to where it came from.
+fn without_writer(
+    observed: &Observed,
+    node: &Node,
+    migration: &Migration,
+    takeover: &Takeover,
+) -> (&'static str, String) {
+    let source = &migration.source;
+    if migration.is_concluded() {
+        let lost = lost(observed, node, migration, takeover);
+        return ("not_affected", format!("This node is served by {source} again.{lost}"));
+    }
+    if migration.held.is_some() {
+        let text =
+            "This node's server has failed. The operators bring it back; its backups and restores wait for that.";
+        return ("needs_attention", text.to_owned());
+    }
+    let lost = lost(observed, node, migration, takeover);
+    ("moving", format!("This node is being moved back to {source}, because its present server has failed.{lost}"))
+}
+
+/// Between which moments a customer's last backups are gone; the first one is known as long as the controller runs.
+fn lost(observed: &Observed, node: &Node, migration: &Migration, takeover: &Takeover) -> String {
+    let Some(until) = migration.cutover_at.map(rfc3339) else { return String::new() };
+    let kept = takeover.stock.map_or(takeover.after_seq, |stock| stock.seq);
+    match observed.heard.get(&node.node).and_then(|heard| heard.since(kept)).map(rfc3339) {
+        Some(since) => format!(" Backups stored between {since} and {until} are not available any more."),
+        None => format!(" Backups stored shortly before {until} may not be available any more."),
     }
 }
 

@@ -8,7 +8,7 @@ mod batches;
 mod nodes;
 mod stages;
 
-use shardlift_migration::Event;
+use shardlift_migration::{Event, World};
 use shardlift_model::{BatchId, CustomerId, NodeId};
 
 /// Whom an event concerns.
@@ -47,8 +47,8 @@ impl Told {
     }
 }
 
-/// What an event means.
-pub(crate) fn tell(event: &Event) -> Told {
+/// What an event means to the world that it has not changed yet.
+pub(crate) fn tell(event: &Event, before: &World) -> Told {
     match event {
         Event::LeadershipTaken { .. }
         | Event::LimitsSet { .. }
@@ -84,7 +84,11 @@ pub(crate) fn tell(event: &Event) -> Told {
         | Event::SoakFactSeen { .. }
         | Event::EnrolmentGranted { .. }
         | Event::NodeEnrolled { .. }
-        | Event::CertificateSeen { .. } => nodes::tell_of_node(event),
+        | Event::CertificateSeen { .. }
+        | Event::TakeoverStarted { .. }
+        | Event::StockTaken { .. }
+        | Event::TakeoverCommitted { .. }
+        | Event::WriterWrittenOff { .. } => nodes::tell_of_node(event, before),
     }
 }
 
@@ -119,11 +123,15 @@ fn tell_of_service(event: &Event) -> Told {
 mod tests {
     use super::*;
     use shardlift_migration::node::Held;
-    use shardlift_migration::{SoakFact, Stage};
-    use shardlift_model::{Step, Term, UnixMillis};
+    use shardlift_migration::{Migration, SoakFact, Stage, Takeover};
+    use shardlift_model::{Generation, Step, Term, UnixMillis};
 
     fn node() -> NodeId {
         "acme/web-1".parse().unwrap()
+    }
+
+    fn world() -> World {
+        World::new("test".parse().unwrap(), "backup.example".parse().unwrap())
     }
 
     #[test]
@@ -135,9 +143,10 @@ mod tests {
             Event::MoveHeld { node: node(), held },
             Event::UndoStarted { node: node(), reason: secret.into() },
             Event::RollbackStarted { node: node(), reason: secret.into(), rehearsal: false, at: UnixMillis(1) },
+            Event::TakeoverStarted { node: node(), after_seq: 7, reason: secret.into(), at: UnixMillis(1) },
             Event::SoakFactSeen { node: node(), fact: SoakFact::Alert { reason: secret.into() }, at: UnixMillis(1) },
         ] {
-            let told = tell(&event);
+            let told = tell(&event, &world());
             assert!(told.operator.contains(secret), "{told:?}");
             assert!(!told.customer.unwrap_or_default().contains("globex"));
             assert_eq!(told.concerns, Concerns::Node(node()));
@@ -145,15 +154,41 @@ mod tests {
     }
 
     #[test]
+    fn customers_are_told_that_nothing_was_lost_only_when_it_is_true() {
+        let mut world = world();
+        world.apply(&Event::NodeFound {
+            node: node(),
+            customer: "acme".parse().unwrap(),
+            server_name: "web.backup.example".parse().unwrap(),
+            shard: "a".parse().unwrap(),
+            generation: Generation(1),
+            route_version: 1,
+        });
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let mut moving = Migration::planned("one".parse().unwrap(), a, b, UnixMillis(1));
+        let back = Event::StageEntered { node: node(), stage: Stage::RolledBack, step: Step(1), at: UnixMillis(1) };
+        world.nodes.get_mut(&node()).unwrap().migration = Some(moving.clone());
+        assert!(tell(&back, &world).customer.unwrap().contains("no backup was lost"));
+        moving.takeover = Some(Takeover { after_seq: 7, stock: None, written_off: false });
+        world.nodes.get_mut(&node()).unwrap().migration = Some(moving);
+        assert_eq!(tell(&back, &world).customer, None);
+        let at = UnixMillis(1_764_000_000_000);
+        let begun = Event::TakeoverStarted { node: node(), after_seq: 7, reason: "b burnt".into(), at };
+        let told = tell(&begun, &world).customer.unwrap();
+        assert!(told.contains("before 2025-11-24T16:00:00Z may not be available"), "{told}");
+    }
+
+    #[test]
     fn every_stage_has_a_sentence_for_operators() {
         for stage in Stage::ALL {
-            let told = tell(&Event::StageEntered { node: node(), stage, step: Step(1), at: UnixMillis(1) });
+            let event = Event::StageEntered { node: node(), stage, step: Step(1), at: UnixMillis(1) };
+            let told = tell(&event, &world());
             assert!(told.operator.starts_with("acme/web-1 ") && told.operator.ends_with('.'), "{}", told.operator);
         }
     }
 
     #[test]
     fn leadership_is_no_news_for_customers() {
-        assert_eq!(tell(&Event::LeadershipTaken { term: Term(3) }).customer, None);
+        assert_eq!(tell(&Event::LeadershipTaken { term: Term(3) }, &world()).customer, None);
     }
 }

@@ -81,6 +81,11 @@ impl Shared {
         self.ring();
     }
 
+    /// Notes an observation that depends on what is recorded.
+    pub(crate) fn observe_in(&self, note: impl FnOnce(&World, &mut Observed)) {
+        self.world(|world| self.observe(|observed| note(world, observed)));
+    }
+
     /// Wakes up whenever something changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -12,4 +12,5 @@ mod going_back;
 mod moving;
 mod refusing;
 mod serving;
+mod taking_over;
 mod yard;

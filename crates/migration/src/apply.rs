@@ -3,6 +3,7 @@
 
 mod back;
 mod moves;
+mod takeover;
 
 use crate::batch::{Batch, BatchPhase};
 use crate::event::Event;
@@ -45,6 +46,7 @@ impl World {
                 self.take_in_batch_event(event);
                 self.take_in_move_event(event);
                 self.take_in_way_back(event);
+                self.take_in_takeover(event);
             }
         }
     }
@@ -72,6 +74,7 @@ impl World {
                     enrolled_with: None,
                     serials: Vec::new(),
                     old_copies: BTreeSet::new(),
+                    taken_over: None,
                     migration: None,
                 };
                 self.nodes.insert(node.clone(), found);

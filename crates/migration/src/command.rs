@@ -63,6 +63,10 @@ pub enum Command {
     },
     /// A copy that follows the writer: stop following and keep what is there.
     Detach,
+    /// Taker of a takeover: stop following and forwarding for ever, and name what is there.
+    TakeStock,
+    /// Giver of a takeover, when it returns: give up the node, keep what is there, follow nobody.
+    Depose,
     /// Old copy: rename it aside.
     Quarantine,
     /// Old copy: take it out of quarantine.

@@ -13,6 +13,7 @@ mod moves;
 mod plan;
 mod refusal;
 mod soak;
+mod takeover;
 
 pub use refusal::{Refusal, RefusalKind};
 
@@ -52,6 +53,9 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::AbortNode { node, reason } => moves::abort(world, node, reason),
         Input::RollBackNode { node, reason } => back::roll_back(world, node, reason, now),
         Input::RehearseRollback { node } => back::rehearse(world, node, now),
+        Input::TakeOver { node, after_seq, reason } => takeover::take_over(world, node, *after_seq, reason, now),
+        Input::WriteOffWriter { node } => takeover::write_off(world, node, now),
+        Input::RehearseBatch { batch } => back::rehearse_batch(world, batch, now),
         Input::RestoreNode { node } => back::restore(world, node, now),
         Input::SoakSeen { node, fact } => Ok(soak::seen(world, node, fact, now)),
         Input::RetryNode { node, accept_damaged } => moves::retry(world, node, *accept_damaged),

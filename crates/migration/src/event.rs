@@ -224,6 +224,39 @@ pub enum Event {
         /// When.
         at: UnixMillis,
     },
+    /// An operator gave the writer up: its follower takes the node over without it.
+    TakeoverStarted {
+        /// Which node.
+        node: NodeId,
+        /// Changes of the writer after this one are given up.
+        after_seq: u64,
+        /// Why.
+        reason: String,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The follower of a writer that is gone said what it has, and it is enough.
+    StockTaken {
+        /// Which node.
+        node: NodeId,
+        /// What will be committed.
+        state: FinalState,
+    },
+    /// The point of no return of a takeover. There is one side only: instead of INV-05, an operator accepted by seq what is
+    /// lost.
+    TakeoverCommitted {
+        /// When.
+        at: UnixMillis,
+        /// The node with its new placement.
+        placement: Placement,
+    },
+    /// An operator said that a writer which was given up will never return.
+    WriterWrittenOff {
+        /// Which node.
+        node: NodeId,
+        /// When.
+        at: UnixMillis,
+    },
     /// An operator wants the old copy of a released node to follow again.
     RestoreStarted {
         /// Which node.
@@ -283,6 +316,6 @@ pub struct Placement {
     pub shard: ShardId,
     /// The new fence.
     pub generation: Generation,
-    /// What both sides had.
+    /// What both sides had; after a takeover what the taker has.
     pub final_state: FinalState,
 }

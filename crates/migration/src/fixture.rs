@@ -202,6 +202,7 @@ impl Bench {
             Stage::Verifying => Outcome::Verified { state: state(5) },
             Stage::Fencing => Outcome::Fenced { state: state(if moving.is_back() { 9 } else { 7 }) },
             Stage::Completing => Outcome::Completed { state: moving.final_state? },
+            Stage::TakingStock => Outcome::StockTaken { state: state(8) },
             Stage::Promoting => Outcome::Promoted { seq: 3, snapshots: 1 },
             Stage::Probing => {
                 let (shard, generation) = (moving.taker().clone(), known.generation);
@@ -212,6 +213,7 @@ impl Bench {
             | Stage::Ready
             | Stage::Sealed
             | Stage::Routing
+            | Stage::Redirecting
             | Stage::Soaking
             | Stage::Released
             | Stage::Aborted
@@ -228,7 +230,7 @@ impl Bench {
             }
             match self.good_answer(name) {
                 Some(outcome) => self.answer(name, outcome),
-                None if self.stage(name) == Stage::Routing => {
+                None if matches!(self.stage(name), Stage::Routing | Stage::Redirecting) => {
                     let version = self.world.route_version;
                     self.input(Input::RoutesConfirmed { version }).unwrap();
                 }
@@ -272,6 +274,18 @@ impl Bench {
         bench
     }
 
+    pub(crate) fn take_over(&mut self, name: &str, after_seq: u64) -> Result<(), Refusal> {
+        self.input(Input::TakeOver { node: node(name), after_seq, reason: "b burnt".to_owned() })
+    }
+
+    /// A bench with one node "n1" whose target is gone, and whose takeover has come to a stage.
+    pub(crate) fn taken_over_at(stage: Stage) -> Self {
+        let mut bench = Self::at(Stage::Soaking);
+        bench.take_over("n1", 8).unwrap();
+        bench.drive("n1", stage);
+        bench
+    }
+
     /// A bench with one node "n1" that has come to a stage in the usual way.
     pub(crate) fn at(stage: Stage) -> Self {
         let mut bench = match stage {
@@ -285,6 +299,7 @@ impl Bench {
             Stage::Ready => Self::started(&["n1", "n2"]),
             Stage::Sealed => Self::started(&["n1", "n2"]),
             Stage::Detaching | Stage::RolledBack => return Self::back_at(stage),
+            Stage::TakingStock | Stage::Redirecting | Stage::Deposing => return Self::taken_over_at(stage),
             _ => Self::started(&["n1"]),
         };
         match stage {

@@ -118,6 +118,25 @@ pub enum Input {
         /// Which.
         node: NodeId,
     },
+    /// Move a node back to where it came from without its writer, which is gone for good.
+    TakeOver {
+        /// Which.
+        node: NodeId,
+        /// Changes of the writer after this one are given up.
+        after_seq: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The writer of a node that was taken over will never return: do not wait for it any more.
+    WriteOffWriter {
+        /// Which.
+        node: NodeId,
+    },
+    /// Prove the way back of one node of a batch, the canary, without going it.
+    RehearseBatch {
+        /// Which.
+        batch: BatchId,
+    },
     /// Take the old copy of a released node out of quarantine, and let it follow again.
     RestoreNode {
         /// Which.
@@ -202,6 +221,11 @@ pub enum Outcome {
     /// `CompleteReplica`: the taker's state.
     Completed {
         /// As the taker has it.
+        state: FinalState,
+    },
+    /// `TakeStock`: what the taker has.
+    StockTaken {
+        /// Its seq is the giver's last change that is in it.
         state: FinalState,
     },
     /// `Promote`: the taker is the writer, durably.

@@ -42,6 +42,7 @@ pub fn check_world(world: &World) -> Vec<Violation> {
     for node in world.nodes.values() {
         if let Some(moving) = &node.migration {
             found.extend(commit_is_verified(node, moving));
+            found.extend(takeover_is_one(node, moving));
             found.extend(placement_fits_stage(node, moving));
             found.extend(batch_names_the_move(world, node, moving));
         }
@@ -54,6 +55,9 @@ pub fn check_world(world: &World) -> Vec<Violation> {
 /// INV-05: from the seal until the taker serves, both sides were seen at the final state, without damage that nobody
 /// accepted. A rehearsal never seals.
 fn commit_is_verified(node: &Node, moving: &Migration) -> Option<Violation> {
+    if moving.takeover.is_some() {
+        return takeover_is_accepted(node, moving);
+    }
     use Stage::{Probing, Promoting, Retiring, Routing, Sealed, Sealing};
     if !matches!(moving.stage, Sealing | Sealed | Promoting | Retiring | Routing | Probing) {
         return None;
@@ -72,12 +76,47 @@ fn commit_is_verified(node: &Node, moving: &Migration) -> Option<Violation> {
     (!accepted).then(|| violation("INV-05", format!("`{}` moves {} damaged objects", node.node, state.damaged)))
 }
 
+/// The exception to INV-05, and no wider: from the commit of a takeover until the taker serves, the final state is what the
+/// taker named, with nothing missing of what an operator wanted to keep, and no damage that nobody accepted.
+fn takeover_is_accepted(node: &Node, moving: &Migration) -> Option<Violation> {
+    use Stage::{Promoting, Redirecting};
+    let takeover = moving.takeover.as_ref()?;
+    let committed = matches!(moving.stage, Redirecting | Promoting | Stage::Probing);
+    let Some(stock) = takeover.stock.filter(|stock| !committed || moving.final_state == Some(*stock)) else {
+        let what = || format!("`{}` is {} at a state that its new writer did not name", node.node, moving.stage);
+        return committed.then(|| violation("INV-05", what()));
+    };
+    if stock.seq < takeover.after_seq {
+        let what = format!("`{}` loses changes after {}, not {}", node.node, stock.seq, takeover.after_seq);
+        return Some(violation("INV-02", what));
+    }
+    let accepted = stock.damaged == 0 || moving.accept_damaged;
+    (!accepted).then(|| violation("INV-05", format!("`{}` is taken over with damaged objects", node.node)))
+}
+
+/// The stages of a takeover, and only they, belong to a move that goes back without its writer.
+fn takeover_is_one(node: &Node, moving: &Migration) -> Option<Violation> {
+    use Stage::{Deposing, Probing, Promoting, Redirecting, RolledBack, TakingStock};
+    let (own, shared) = match moving.stage {
+        TakingStock | Redirecting | Deposing => (true, false),
+        Promoting | Probing | RolledBack => (false, true),
+        _ => (false, false),
+    };
+    let fits = match moving.takeover {
+        Some(_) => (own || shared) && moving.direction == Direction::Back && !moving.rehearsal,
+        None => !own,
+    };
+    (!fits).then(|| {
+        violation("INV-12", format!("`{}` is {}: a takeover where there is none, or none", node.node, moving.stage))
+    })
+}
+
 /// INV-01, INV-06: the placement is the source or the target as the direction and the stage say.
 fn placement_fits_stage(node: &Node, moving: &Migration) -> Option<Violation> {
     let back = moving.direction == Direction::Back;
     let at_target = match moving.stage {
         // The undo of a way back ends here, and so does the restoration of an old copy: the target serves in both.
-        Stage::Resuming => true,
+        Stage::Resuming | Stage::TakingStock => true,
         stage => stage.is_committed() != back,
     };
     let expected = if at_target { &moving.target } else { &moving.source };

@@ -7,6 +7,7 @@ mod back;
 mod batch;
 mod fleet;
 mod node;
+mod takeover;
 
 use crate::batch::BatchPhase;
 use crate::event::Event;
@@ -189,6 +190,10 @@ impl World {
             | Event::RollbackUndone { .. }
             | Event::RestoreStarted { .. }
             | Event::SoakFactSeen { .. } => self.legal_for_way_back(event),
+            Event::TakeoverStarted { .. }
+            | Event::StockTaken { .. }
+            | Event::TakeoverCommitted { .. }
+            | Event::WriterWrittenOff { .. } => self.legal_for_takeover(event),
         }
     }
 

@@ -35,9 +35,9 @@ pub use explain::{Explanation, explain};
 pub use input::{Input, Outcome};
 pub use legal::Illegal;
 pub use lookup::Routed;
-pub use node::{CertificateState, Held, Migration, Node, Promoted, Rehearsal};
+pub use node::{CertificateState, Held, Migration, Node, Promoted, Rehearsal, Takeover};
 pub use soak::{SoakFact, SoakFacts};
-pub use stage::{Direction, Phase, Stage};
+pub use stage::{Direction, Phase, Stage, Way};
 pub use world::World;
 
 mod words;

@@ -17,6 +17,8 @@ pub struct Routed<'w> {
     pub shard: &'w ShardId,
     /// The place of this route in the order of all routes of the node.
     pub token: Token,
+    /// Before a router has this route in force, it ends the connections that it has passed to another shard for the name.
+    pub sever: bool,
 }
 
 impl World {
@@ -26,11 +28,12 @@ impl World {
         Token { term: self.term, generation: node.generation, step: node.step }
     }
 
-    /// The token of a node's present route. Between the commit and the promotion that is one of the generation before.
+    /// The token of a node's present route. Between the commit and the promotion that is one of the generation before; not so
+    /// after a takeover, whose routes are in force from the commit on.
     #[must_use]
     pub fn route_token(&self, node: &Node) -> Token {
         match &node.migration {
-            Some(moving) if moving.stage == Stage::Promoting => Token {
+            Some(moving) if moving.still_routed_to().is_some() => Token {
                 term: self.term,
                 generation: Generation(node.generation.0.saturating_sub(1)),
                 step: moving.sealed_step.unwrap_or(Step(0)),
@@ -97,7 +100,7 @@ impl World {
     /// True when all committed nodes of a batch are served by their targets, or were moved back.
     #[must_use]
     pub fn is_settled(&self, batch: &Batch) -> bool {
-        let rests = |moving: &Migration| moving.is_soaking() || moving.stage.is_over();
+        let rests = |moving: &Migration| moving.is_soaking() || moving.is_concluded();
         let mut soaking = self.remaining(batch).filter(|(_, moving)| moving.is_soaking());
         soaking.next().is_some() && self.remaining(batch).all(|(_, moving)| rests(moving))
     }
@@ -124,7 +127,7 @@ impl World {
             let backup = !batch.soak.backup || moving.soak.backup_seen.is_some();
             moving.is_soaking() && backup && (!batch.soak.verify || moving.soak.verified)
         };
-        self.remaining(batch).filter(move |(_, moving)| !moving.stage.is_over() && !proved(moving))
+        self.remaining(batch).filter(move |(_, moving)| !moving.is_concluded() && !proved(moving))
     }
 
     /// How many more nodes may begin to seed.
@@ -142,16 +145,18 @@ impl World {
     }
 
     /// The routes that follow from the committed placements (INV-06). A node that is being promoted keeps the way to its
-    /// giver: the taker cannot serve it yet, and one dead taker does not keep the other nodes from their routes.
+    /// giver: the taker cannot serve it yet, and one dead taker does not keep the other nodes from their routes. A node that
+    /// is taken over has no giver that could be led to: its clients are led to the taker, and away from the giver, before the
+    /// taker is promoted.
     #[must_use]
     pub fn routes(&self) -> BTreeMap<&ServerName, Routed<'_>> {
         self.nodes.values().map(|node| (&node.server_name, self.route(node))).collect()
     }
 
     fn route<'w>(&self, node: &'w Node) -> Routed<'w> {
-        let promoting = node.migration.as_ref().filter(|moving| moving.stage == Stage::Promoting);
-        let shard = promoting.map_or(&node.shard, Migration::giver);
-        Routed { node: &node.node, shard, token: self.route_token(node) }
+        let shard = node.migration.as_ref().and_then(Migration::still_routed_to).unwrap_or(&node.shard);
+        let token = self.route_token(node);
+        Routed { node: &node.node, shard, token, sever: node.taken_over == Some(token.generation) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::command::FinalState;
 use crate::soak::SoakFacts;
-use crate::stage::{Direction, Phase, Stage};
+use crate::stage::{Direction, Phase, Stage, Way};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Step, UnixMillis};
 use std::collections::BTreeSet;
@@ -33,6 +33,10 @@ pub struct Node {
     /// Shards that hold an old copy since a move was taken back. Such a copy is kept: a later move goes on from it.
     #[serde(default)]
     pub old_copies: BTreeSet<ShardId>,
+    /// The last generation under which a shard took the node over without its writer. While the route is of that generation,
+    /// routers end what they have passed to another shard.
+    #[serde(default)]
+    pub taken_over: Option<Generation>,
     /// The present or last move.
     pub migration: Option<Migration>,
 }
@@ -122,6 +126,21 @@ pub struct Migration {
     /// A way back was begun because the verdict on its batch was bad; it is begun once.
     #[serde(default)]
     pub verdict_heeded: bool,
+    /// It goes back without its writer, or did.
+    #[serde(default)]
+    pub takeover: Option<Takeover>,
+}
+
+/// A way back without the writer, which is gone for good: an operator gives up what only the writer has. Why:
+/// [`Migration::rollback_reason`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// Changes of the writer after this one were given up. The taker has at least those up to it.
+    pub after_seq: u64,
+    /// What the taker has: that, and nothing else, is committed.
+    pub stock: Option<FinalState>,
+    /// The writer will never return: nobody waits for it to give up what it has.
+    pub written_off: bool,
 }
 
 /// What a shard said when it became the writer.
@@ -182,6 +201,7 @@ impl Migration {
             rollback_failed: None,
             rehearsed: None,
             verdict_heeded: false,
+            takeover: None,
         }
     }
 
@@ -216,6 +236,30 @@ impl Migration {
     #[must_use]
     pub const fn is_back(&self) -> bool {
         matches!(self.direction, Direction::Back)
+    }
+
+    /// The way through the table of stages that it is on.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.takeover.is_some() { Way::WithoutWriter } else { self.direction.into() }
+    }
+
+    /// True when its batch need not wait for it any more: it is over, or all that is left is that a writer which was gone
+    /// gives up what it has when it returns.
+    #[must_use]
+    pub const fn is_concluded(&self) -> bool {
+        self.stage.is_over() || matches!(self.stage, Stage::Deposing)
+    }
+
+    /// Where clients are still led although the node is placed elsewhere already, because the placement cannot serve it yet.
+    #[must_use]
+    pub fn still_routed_to(&self) -> Option<&ShardId> {
+        match self.stage {
+            Stage::Promoting if self.takeover.is_none() => Some(self.giver()),
+            // The writer was given up before it was known to be promoted: no route has ever led to it.
+            Stage::TakingStock if self.route_version.is_none() => Some(self.taker()),
+            _ => None,
+        }
     }
 
     /// True when the move forward was committed: only a way back leads to the source.

@@ -1,13 +1,14 @@
-//! The order of stages, as data: which stage may follow which, in which direction, and what must be done to undo each.
+//! The order of stages, as data: which stage may follow which, on which way, and what must be done to undo each.
 
-use crate::stage::{Direction, Stage};
+use crate::stage::{Direction, Stage, Way};
 
 /// Which stages may follow each stage.
 ///
 /// A stage that follows itself, `starting` after a later stage before the fence, and `fencing` after `completing` or
 /// `sealing` are work begun anew. `promoting` after `sealed` is the commit and nothing else; `fencing` after `routing`,
-/// `probing` or `soaking` is the start of a way back; `restoring` after `released` is an operator's decision.
-pub const STAGE_ORDER: [(Stage, &[Stage]); 28] = [
+/// `probing` or `soaking` is the start of a way back; `restoring` after `released` is an operator's decision, and so is
+/// `taking_stock` after any stage but itself. `redirecting` after `taking_stock` is the commit of a takeover.
+pub const STAGE_ORDER: [(Stage, &[Stage]); 31] = [
     (Stage::Planned, &[Stage::Offering, Stage::Aborted]),
     (Stage::Offering, &[Stage::Offering, Stage::Starting, Stage::Aborted]),
     (Stage::Starting, &[Stage::Starting, Stage::Copying, Stage::Discarding]),
@@ -17,52 +18,78 @@ pub const STAGE_ORDER: [(Stage, &[Stage]); 28] = [
     (Stage::Verifying, &[Stage::Starting, Stage::AwaitingCertificate, Stage::Discarding]),
     (Stage::AwaitingCertificate, &[Stage::Starting, Stage::Ready, Stage::Discarding]),
     (Stage::Ready, &[Stage::Starting, Stage::Fencing, Stage::Discarding]),
-    (Stage::Fencing, &[Stage::Fencing, Stage::Completing, Stage::Unfencing]),
-    (Stage::Completing, &[Stage::Fencing, Stage::Sealing, Stage::Unfencing]),
+    (Stage::Fencing, &[Stage::Fencing, Stage::Completing, Stage::Unfencing, Stage::TakingStock]),
+    (Stage::Completing, &[Stage::Fencing, Stage::Sealing, Stage::Unfencing, Stage::TakingStock]),
     (Stage::Sealing, &[Stage::Fencing, Stage::Sealed, Stage::Unfencing]),
     (Stage::Sealed, &[Stage::Promoting, Stage::Unfencing]),
-    (Stage::Promoting, &[Stage::Promoting, Stage::Retiring]),
-    (Stage::Retiring, &[Stage::Retiring, Stage::Routing]),
-    (Stage::Routing, &[Stage::Probing, Stage::Fencing]),
-    (Stage::Probing, &[Stage::Soaking, Stage::Detaching, Stage::Fencing]),
-    (Stage::Soaking, &[Stage::Fencing, Stage::Releasing]),
+    (Stage::Promoting, &[Stage::Promoting, Stage::Retiring, Stage::Probing, Stage::TakingStock]),
+    (Stage::Retiring, &[Stage::Retiring, Stage::Routing, Stage::TakingStock]),
+    (Stage::Routing, &[Stage::Probing, Stage::Fencing, Stage::TakingStock]),
+    (Stage::Probing, &[Stage::Soaking, Stage::Detaching, Stage::Deposing, Stage::Fencing, Stage::TakingStock]),
+    (Stage::Soaking, &[Stage::Fencing, Stage::Releasing, Stage::TakingStock]),
     (Stage::Detaching, &[Stage::Detaching, Stage::RolledBack]),
+    (Stage::TakingStock, &[Stage::TakingStock, Stage::Redirecting]),
+    (Stage::Redirecting, &[Stage::Promoting]),
+    (Stage::Deposing, &[Stage::Deposing, Stage::RolledBack]),
     (Stage::Releasing, &[Stage::Releasing, Stage::Quarantining]),
     (Stage::Quarantining, &[Stage::Quarantining, Stage::Released]),
     (Stage::Released, &[Stage::Restoring]),
     (Stage::Restoring, &[Stage::Restoring, Stage::Resuming]),
-    (Stage::Resuming, &[Stage::Resuming, Stage::Soaking]),
-    (Stage::Unfencing, &[Stage::Unfencing, Stage::Discarding, Stage::Resuming]),
+    (Stage::Resuming, &[Stage::Resuming, Stage::Soaking, Stage::TakingStock]),
+    (Stage::Unfencing, &[Stage::Unfencing, Stage::Discarding, Stage::Resuming, Stage::TakingStock]),
     (Stage::Discarding, &[Stage::Discarding, Stage::Aborted]),
     (Stage::Aborted, &[]),
     (Stage::RolledBack, &[]),
 ];
 
-/// Ways that exist in one direction only: the direction in which a move is when it takes them. All others are the same
-/// both ways. A way back is begun while the move still goes forward, and its undo ends with the move going forward again.
-const ONE_WAY: [(Stage, Stage, Direction); 8] = [
-    (Stage::Ready, Stage::Fencing, Direction::Forward),
-    (Stage::Routing, Stage::Fencing, Direction::Forward),
-    (Stage::Probing, Stage::Fencing, Direction::Forward),
-    (Stage::Soaking, Stage::Fencing, Direction::Forward),
-    (Stage::Probing, Stage::Soaking, Direction::Forward),
-    (Stage::Probing, Stage::Detaching, Direction::Back),
-    (Stage::Unfencing, Stage::Discarding, Direction::Forward),
-    (Stage::Unfencing, Stage::Resuming, Direction::Back),
+/// Followers that not every way has, once for each way that has them: the way on which a move is when it takes them. All
+/// others are the same on every way. A way back is begun while the move still goes forward, and its undo ends with the move
+/// going forward again. A takeover is begun while the move goes forward or back, and leads on by ways of its own.
+const ONE_WAY: [(Stage, Stage, Way); 21] = [
+    (Stage::Ready, Stage::Fencing, Way::Forward),
+    (Stage::Routing, Stage::Fencing, Way::Forward),
+    (Stage::Probing, Stage::Fencing, Way::Forward),
+    (Stage::Soaking, Stage::Fencing, Way::Forward),
+    (Stage::Probing, Stage::Soaking, Way::Forward),
+    (Stage::Probing, Stage::Detaching, Way::Back),
+    (Stage::Unfencing, Stage::Discarding, Way::Forward),
+    (Stage::Unfencing, Stage::Resuming, Way::Back),
+    (Stage::Promoting, Stage::Retiring, Way::Forward),
+    (Stage::Promoting, Stage::Retiring, Way::Back),
+    (Stage::Promoting, Stage::TakingStock, Way::Forward),
+    (Stage::Retiring, Stage::TakingStock, Way::Forward),
+    (Stage::Routing, Stage::TakingStock, Way::Forward),
+    (Stage::Probing, Stage::TakingStock, Way::Forward),
+    (Stage::Soaking, Stage::TakingStock, Way::Forward),
+    (Stage::Fencing, Stage::TakingStock, Way::Back),
+    (Stage::Completing, Stage::TakingStock, Way::Back),
+    (Stage::Unfencing, Stage::TakingStock, Way::Back),
+    (Stage::Resuming, Stage::TakingStock, Way::Back),
+    (Stage::Promoting, Stage::Probing, Way::WithoutWriter),
+    (Stage::Probing, Stage::Deposing, Way::WithoutWriter),
 ];
 
 impl Stage {
-    /// The stages that may follow, in one direction or the other.
+    /// The stages that may follow, on one way or another.
     #[must_use]
     pub fn followers(self) -> &'static [Self] {
         STAGE_ORDER.iter().find(|(stage, _)| *stage == self).map_or(&[], |(_, followers)| followers)
     }
 
-    /// The stages that may follow while a move goes in this direction.
-    pub fn allowed(self, direction: Direction) -> impl Iterator<Item = Self> {
-        let other_way =
-            move |next| ONE_WAY.iter().any(|(from, to, only)| *from == self && *to == next && *only != direction);
-        self.followers().iter().copied().filter(move |next| !other_way(*next))
+    /// The stages that may follow while a move is on this way.
+    pub fn allowed(self, way: impl Into<Way>) -> impl Iterator<Item = Self> {
+        let way = way.into();
+        let has = move |next: &Self| {
+            let mut rows = ONE_WAY.iter().filter(|(from, to, _)| *from == self && to == next).peekable();
+            rows.peek().is_none() || rows.any(|(_, _, only)| *only == way)
+        };
+        self.followers().iter().copied().filter(has)
+    }
+
+    /// True where an operator may give the writer up and have its follower take over ([`Self::TakingStock`]).
+    #[must_use]
+    pub fn begins_takeover(self, way: impl Into<Way>) -> bool {
+        self != Self::TakingStock && self.allowed(way).any(|next| next == Self::TakingStock)
     }
 
     /// Where an undo begins. `None` where the commit stands, and when an undo is under way or over.
@@ -107,6 +134,8 @@ impl Stage {
             Self::Promoting
             | Self::Retiring
             | Self::Detaching
+            | Self::TakingStock
+            | Self::Deposing
             | Self::Releasing
             | Self::Quarantining
             | Self::Restoring
@@ -118,6 +147,7 @@ impl Stage {
             | Self::Routing
             | Self::Probing
             | Self::Soaking
+            | Self::Redirecting
             | Self::Released
             | Self::Aborted
             | Self::RolledBack => None,
@@ -157,6 +187,42 @@ mod tests {
         for (from, to, _) in ONE_WAY {
             assert!(from.followers().contains(&to), "{from:?} -> {to:?}");
         }
+    }
+
+    #[test]
+    fn a_takeover_has_its_own_ways_and_no_way_out() {
+        let mut seen = vec![Stage::TakingStock];
+        let mut at = 0;
+        while at < seen.len() {
+            for next in seen[at].allowed(Way::WithoutWriter) {
+                if !seen.contains(&next) {
+                    seen.push(next);
+                }
+            }
+            at += 1;
+        }
+        let own = [Stage::TakingStock, Stage::Redirecting, Stage::Promoting, Stage::Probing, Stage::Deposing];
+        assert_eq!(seen[..5], own);
+        assert_eq!(seen[5..], [Stage::RolledBack]);
+        for direction in BOTH {
+            for stage in [Stage::TakingStock, Stage::Redirecting, Stage::Deposing] {
+                assert_eq!(stage.undo(direction), None, "{stage}");
+            }
+            let mut others = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Deposing);
+            assert!(others.all(|stage| stage.allowed(direction).all(|next| next != Stage::Deposing)));
+            assert!(!Stage::Promoting.allowed(direction).any(|next| next == Stage::Probing));
+        }
+        assert!(!Stage::Promoting.allowed(Way::WithoutWriter).any(|next| next == Stage::Retiring));
+    }
+
+    #[test]
+    fn a_takeover_begins_where_the_writer_is_needed_and_its_follower_may_have_less() {
+        let begins = |direction| Stage::ALL.into_iter().filter(move |stage| stage.begins_takeover(direction));
+        let forward = [Stage::Promoting, Stage::Retiring, Stage::Routing, Stage::Probing, Stage::Soaking];
+        assert!(begins(Direction::Forward).eq(forward));
+        let back = [Stage::Fencing, Stage::Completing, Stage::Resuming, Stage::Unfencing];
+        assert!(begins(Direction::Back).eq(back));
+        assert!(Stage::ALL.into_iter().all(|stage| !stage.begins_takeover(Way::WithoutWriter)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The state machines against simulated shards and routers: messages are delayed, doubled, dropped and reordered, answers
-//! fail, fences are lost, operators act at random, controllers restart in the middle of it. At every event all checkers
-//! run, at every step the shards are asked who takes writes; in the end, with faults over, every batch must end.
+//! fail, fences are lost, shards are gone for good, operators act at random, controllers restart in the middle of it. At
+//! every event all checkers run, at every step the shards are asked who takes writes; in the end, with faults over, every
+//! batch must end.
 
 mod mutants;
+mod operators;
 mod shards;
 
-use crate::fixture::{Bench, plan};
+use crate::fixture::Bench;
 use crate::{BatchPhase, Effect, Event, Input, OnAlert, Outcome, SoakPolicy, Stage, Verdict, When};
 use proptest::prelude::*;
 use shardlift_model::{BatchId, NodeId, UnixMillis};
@@ -133,10 +135,19 @@ impl Simulation {
         if self.requests.len() >= MESSAGES_MAX {
             self.requests.remove(0);
         }
-        self.requests.push(match effect {
-            Effect::SyncRouters { version } => Request::Routes(version),
+        let request = self.request(effect);
+        self.requests.push(request);
+    }
+
+    fn request(&self, effect: Effect) -> Request {
+        match effect {
+            Effect::SyncRouters { version } => {
+                let routes = self.bench.world.routes();
+                let table = routes.values().map(|to| (to.node.clone(), to.shard.clone(), to.sever)).collect();
+                Request::Routes { version, table }
+            }
             effect => Request::Effect(effect),
-        });
+        }
     }
 
     fn deliver(&mut self) {
@@ -192,10 +203,11 @@ impl Simulation {
     }
 
     fn disturb(&mut self) {
-        match self.dice.below(6) {
+        match self.dice.below(8) {
             // It dies between two events, whichever they will be.
             0 => self.bench.dies_in = Some(self.dice.below(6) + 1),
             1 | 4 | 5 => self.shards.lose_a_fence(self.dice.roll()),
+            6 | 7 if self.faults && self.dice.chance(20) => self.lose_a_writer(),
             2 if self.dice.chance(20) => self.bench.now = UnixMillis(self.bench.now.0 + 40_000),
             3 if self.dice.chance(50) => {
                 let Some(node) = self.any_node() else { return };
@@ -212,42 +224,18 @@ impl Simulation {
         }
     }
 
+    /// A target burns down that serves a node, or is to.
+    fn lose_a_writer(&mut self) {
+        let Some(node) = self.any_node() else { return };
+        let committed = self.bench.world.migration(&node).filter(|(_, moving)| moving.begins_takeover());
+        if let Some(target) = committed.map(|(_, moving)| moving.target.clone()) {
+            self.shards.lose(&node, &target);
+        }
+    }
+
     fn any_node(&mut self) -> Option<NodeId> {
         let nodes: Vec<NodeId> = self.bench.world.nodes.keys().cloned().collect();
         self.dice.pick(&nodes).cloned()
-    }
-
-    fn operate(&mut self) {
-        let batches: Vec<BatchId> = self.bench.world.batches.keys().cloned().collect();
-        let Some(batch) = self.dice.pick(&batches).cloned() else { return };
-        let Some(node) = self.any_node() else { return };
-        let reason = || "at random".to_owned();
-        let input = match self.dice.below(30) {
-            0 if self.faults => Input::PauseBatch { batch },
-            2 if self.faults && self.dice.chance(20) => Input::AbortNode { node, reason: reason() },
-            3..=5 => Input::ResumeBatch { batch },
-            6..=8 => Input::RetryNode { node, accept_damaged: self.dice.chance(50) },
-            9 | 10 => Input::ReleaseBatch { batch, force: self.dice.chance(30) },
-            11 => {
-                let serial = self.bench.world.nodes[&node].serials.last().cloned().unwrap_or_default();
-                Input::CertificateSeen { node, serial }
-            }
-            12 | 13 => Input::RollBackNode { node, reason: reason() },
-            14 if self.dice.chance(30) => Input::RollBackBatch { batch, reason: reason() },
-            15 | 16 => Input::RehearseRollback { node },
-            17 | 18 => Input::RestoreNode { node },
-            19 => return self.plan_again(&node),
-            _ => Input::StartBatch { batch },
-        };
-        self.input(input);
-    }
-
-    /// A node whose move is over, or was never begun, is planned anew: refused for most.
-    fn plan_again(&mut self, node: &NodeId) {
-        let present = self.bench.world.plan_revision();
-        let name = format!("again-{present}");
-        let plan = plan(present + 1, present, &[(&name, &[], &[node.as_str()])]);
-        self.input(Input::ApplyPlan { plan, text: String::new(), reviewed_revision: present + 1 });
     }
 
     /// With no faults any more: everything sent arrives and is answered.
@@ -270,13 +258,11 @@ impl Simulation {
             let nodes: Vec<NodeId> = self.bench.world.nodes.keys().cloned().collect();
             for node in nodes {
                 self.shards.end_writes(&node);
+                self.give_up_what_is_gone(&node);
                 self.input(Input::RetryNode { node, accept_damaged: true });
             }
             for effect in self.bench.effects() {
-                let request = match effect {
-                    Effect::SyncRouters { version } => Request::Routes(version),
-                    effect => Request::Effect(effect),
-                };
+                let request = self.request(effect);
                 for answer in self.shards.handle(&request, false) {
                     self.input(answer);
                 }
@@ -290,20 +276,6 @@ impl Simulation {
             }
         }
         panic!("batches do not end: {:?} {:?}", self.bench.stages(), self.bench.world.batches);
-    }
-
-    /// A batch waits for ever behind one that was moved back, until an operator has looked: this one gives it up.
-    fn give_up_behind_a_rollback(&mut self, batch: &BatchId) {
-        let world = &self.bench.world;
-        let Some(found) = world.batches.get(batch) else { return };
-        let moved_back = |name: &BatchId| world.batches.get(name).is_some_and(|b| b.phase == BatchPhase::RolledBack);
-        if !world.unmet_after(found).any(moved_back) {
-            return;
-        }
-        let nodes: Vec<NodeId> = found.nodes.keys().cloned().collect();
-        for node in nodes {
-            self.input(Input::AbortNode { node, reason: "the batch before it was moved back".to_owned() });
-        }
     }
 
     fn is_settled(&self) -> bool {
@@ -353,6 +325,9 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
                 Event::RollbackStarted { .. } => "rollback",
                 Event::RollbackCommitted { .. } if stormy => "rolled back",
                 Event::RollbackUndone { .. } => "rollback undone",
+                Event::TakeoverStarted { .. } if stormy => "given up",
+                Event::TakeoverCommitted { .. } if stormy => "taken over",
+                Event::WriterWrittenOff { .. } => "written off",
                 Event::RestoreStarted { .. } => "restored",
                 Event::VerdictReached { verdict: Verdict::Good, .. } => "good",
                 Event::VerdictReached { .. } => "bad",
@@ -363,7 +338,10 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
         }
         ends.extend(simulation.bench.world.batches.values().map(|batch| batch.phase));
     }
-    let decided = |stage: &Stage| matches!(stage, Stage::Planned | Stage::Promoting | Stage::Restoring);
+    let decided = |stage: &Stage| {
+        use Stage::{Planned, Promoting, Redirecting, Restoring, TakingStock};
+        matches!(stage, Planned | Promoting | Restoring | TakingStock | Redirecting)
+    };
     let missing: Vec<_> = Stage::ALL.into_iter().filter(|stage| !stages.contains(stage) && !decided(stage)).collect();
     assert!(missing.is_empty(), "never entered: {missing:?}");
     let wanted = [BatchPhase::Aborted, BatchPhase::Released, BatchPhase::RolledBack];
@@ -378,6 +356,9 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
         ("rolled back", 10),
         ("rollback undone", 10),
         ("restored", 3),
+        ("given up", 10),
+        ("taken over", 5),
+        ("written off", 5),
         ("good", 20),
         ("bad", 5),
         ("planned again", 10),

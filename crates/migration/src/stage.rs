@@ -48,6 +48,33 @@ pub enum Direction {
     Back,
 }
 
+/// Which of the ways through the table of stages a move takes at present. Finer than [`Direction`]: a writer that is gone
+/// for good cannot be fenced, sealed or retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From source to target.
+    Forward,
+    /// From target to source; both take part.
+    Back,
+    /// To the source without the target: the takeover.
+    WithoutWriter,
+}
+
+impl Way {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::Back, Self::WithoutWriter];
+}
+
+impl From<Direction> for Way {
+    /// The way of a move in which both shards take part.
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Self::Forward,
+            Direction::Back => Self::Back,
+        }
+    }
+}
+
 /// One step inside a phase. Stages with a command send it until it is answered. From the fence to the probe, the giver and
 /// the taker are source and target of a move that goes forward, and target and source of one that goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,6 +118,12 @@ pub enum Stage {
     Soaking,
     /// Command to the giver of a move that went back: stop following, keep the copy.
     Detaching,
+    /// Takeover. Command to the taker: stop following and forwarding, name what is there.
+    TakingStock,
+    /// Takeover. Committed; waits until the routers lead to the taker and pass nobody to the giver any more.
+    Redirecting,
+    /// Takeover. Command to the giver, when it returns: give up the node, keep the copy.
+    Deposing,
     /// Command to the writer: end old credentials.
     Releasing,
     /// Command to the source: rename the old copy aside.
@@ -113,7 +146,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::Planned,
         Self::Offering,
         Self::Starting,
@@ -133,6 +166,9 @@ impl Stage {
         Self::Probing,
         Self::Soaking,
         Self::Detaching,
+        Self::TakingStock,
+        Self::Redirecting,
+        Self::Deposing,
         Self::Releasing,
         Self::Quarantining,
         Self::Released,
@@ -156,7 +192,7 @@ impl Stage {
             Self::Sealed => Phase::Sealed,
             Self::Promoting | Self::Retiring | Self::Routing | Self::Probing => Phase::Committed,
             Self::Soaking => Phase::Soaking,
-            Self::Detaching => Phase::RollingBack,
+            Self::Detaching | Self::TakingStock | Self::Redirecting | Self::Deposing => Phase::RollingBack,
             Self::Releasing | Self::Quarantining | Self::Released => Phase::Released,
             Self::Restoring | Self::Resuming => Phase::Restoring,
             Self::Unfencing | Self::Discarding => Phase::Undoing,

@@ -1,7 +1,8 @@
 //! The controller's commands. Who may call is decided by the policy layer; what is asked is decided by the table's rules.
 
+use crate::changes::{ChangeError, Changes};
 use crate::metrics::{Closed, Metrics};
-use crate::store::{RouteStore, StoreError};
+use crate::store::StoreError;
 use crate::table::{Change, Refused, Route};
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
@@ -24,8 +25,8 @@ pub struct Control {
     pub router: RouterId,
     /// host:port that clients connect to.
     pub client_address: String,
-    /// Where names lead.
-    pub routes: Arc<RouteStore>,
+    /// Where names lead, and how that changes.
+    pub changes: Arc<Changes>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -45,11 +46,9 @@ impl RouterControl for Control {
         request: Request<v1::ApplyRoutesRequest>,
     ) -> Result<Response<v1::ApplyRoutesResponse>, Status> {
         let change = change(request.into_inner())?;
-        let routes = self.routes.clone();
         let (version, count) = (change.version, change.upserts.len());
-        let applied = tokio::task::spawn_blocking(move || routes.apply(&change)).await.map_err(Fault::internal)?;
-        let version = applied.map_err(|error| {
-            tracing::warn!(version, routes = count, %error, "a change of the routes was refused");
+        let version = self.changes.apply(change).await.map_err(|error| {
+            tracing::warn!(version, routes = count, %error, "a change of the routes is not done");
             fault(error)
         })?;
         tracing::info!(version, routes = count, "routes changed");
@@ -61,7 +60,7 @@ impl RouterControl for Control {
         request: Request<v1::GetRoutesRequest>,
     ) -> Result<Response<v1::GetRoutesResponse>, Status> {
         let request = request.into_inner();
-        let table = self.routes.table();
+        let table = self.changes.done();
         if !request.server_names.is_empty() {
             let names = names(&request.server_names)?;
             let routes = names.iter().filter_map(|name| table.find(name)).map(message).collect();
@@ -84,7 +83,7 @@ impl RouterControl for Control {
         &self,
         _request: Request<v1::DescribeRouterRequest>,
     ) -> Result<Response<v1::DescribeRouterResponse>, Status> {
-        let table = self.routes.table();
+        let table = self.changes.done();
         Ok(Response::new(v1::DescribeRouterResponse {
             router: self.router.to_string(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -119,6 +118,7 @@ fn route(route: v1::Route) -> Result<Route, Fault> {
         shard: convert::name("shard", &route.shard)?,
         client_address: route.client_address,
         token: convert::token(route.token)?,
+        sever: route.sever,
     })
 }
 
@@ -129,12 +129,14 @@ fn message(route: &Route) -> v1::Route {
         shard: route.shard.to_string(),
         client_address: route.client_address.clone(),
         token: Some(route.token.into()),
+        sever: route.sever,
     }
 }
 
-fn fault(error: StoreError) -> Fault {
+fn fault(error: ChangeError) -> Fault {
     match error {
-        StoreError::Refused(refused) => {
+        ChangeError::StillOpen | ChangeError::Stopped => Fault::new(FaultKind::Unavailable, error.to_string()),
+        ChangeError::Store(StoreError::Refused(refused)) => {
             let kind = match &refused {
                 Refused::StaleVersion { .. } | Refused::StaleToken { .. } => FaultKind::StaleToken,
                 Refused::Contradiction(_) | Refused::NameTaken { .. } => FaultKind::Refused,
@@ -143,6 +145,6 @@ fn fault(error: StoreError) -> Fault {
             };
             Fault::new(kind, refused.to_string())
         }
-        error => Fault::internal(error),
+        ChangeError::Store(error) => Fault::internal(error),
     }
 }

@@ -33,6 +33,7 @@ pub struct Metrics {
     passed: Counter,
     closed: Family<ReasonLabel, Counter>,
     open: Gauge,
+    severed: Counter,
     from_clients: Counter,
     to_clients: Counter,
     version: Gauge,
@@ -46,6 +47,7 @@ impl Default for Metrics {
             passed: Counter::default(),
             closed: Family::default(),
             open: Gauge::default(),
+            severed: Counter::default(),
             from_clients: Counter::default(),
             to_clients: Counter::default(),
             version: Gauge::default(),
@@ -55,6 +57,8 @@ impl Default for Metrics {
         registry.register("passed_connections", "Connections passed to a shard", metrics.passed.clone());
         registry.register("closed_connections", "Connections closed before a shard, by reason", metrics.closed.clone());
         registry.register("open_connections", "Connections being passed through", metrics.open.clone());
+        let severed = metrics.severed.clone();
+        registry.register("severed_connections", "Connections ended because their node was taken over", severed);
         registry.register("from_clients_bytes", "Bytes passed from clients to shards", metrics.from_clients.clone());
         registry.register("to_clients_bytes", "Bytes passed from shards to clients", metrics.to_clients.clone());
         registry.register("table_version", "Version of the routes in force", metrics.version.clone());
@@ -86,6 +90,11 @@ impl Metrics {
         self.passed.inc();
         self.open.inc();
         OpenGuard(self.open.clone())
+    }
+
+    /// Counts connections that were ended by a change of the routes.
+    pub(crate) fn sever(&self, connections: u64) {
+        self.severed.inc_by(connections);
     }
 
     /// Counts the bytes of a connection that ended.

@@ -1,8 +1,10 @@
 //! Passes client connections through to the shard that their server name leads to.
 //!
-//! The route is looked up once, when a connection begins: a flip moves new connections, never one that is open.
+//! The route is looked up when a connection begins: a flip moves new connections, never one that is open. Only a route that severs
+//! ends those that lead elsewhere.
 
 use crate::hello::{self, HELLO_BYTES_MAX, Hello, Refusal};
+use crate::links::{Link, Links};
 use crate::metrics::{Closed, Metrics};
 use crate::splice::Count;
 pub use crate::splice::Pipes;
@@ -44,6 +46,8 @@ struct Copied {
 pub struct Proxy {
     /// Where names lead.
     pub routes: Arc<RouteStore>,
+    /// The connections that are passed through.
+    pub links: Arc<Links>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Connections at the same time.
@@ -90,27 +94,44 @@ impl Proxy {
         log: Arc<LogLimit>,
     ) {
         let Some((name, hello)) = self.read_name(&mut client, address).await else { return };
-        let table = self.routes.table();
-        let Some(route) = table.find(&name).cloned() else {
+        let Some(link) = self.links.find(|| self.routes.table().find(&name).cloned()) else {
             self.metrics.close(Closed::UnknownName);
             if log.admits() {
                 tracing::warn!(%address, %name, "a client asked for a name without a route; closed");
             }
             return;
         };
-        drop(table);
-        let mut shard = match connect(&route).await {
-            Ok(shard) => shard,
-            Err(error) => {
+        // Both sockets are closed in there: the link tells of their end.
+        self.through(client, &hello, &link).await;
+        drop(link);
+    }
+
+    /// Connects and copies until both sides have ended, or the connection is cut.
+    async fn through(&self, client: TcpStream, hello: &[u8], link: &Link) {
+        let (node, shard) = (&link.route().node, &link.route().shard);
+        let mut stream = match link.unless_cut(connect(link.route())).await {
+            Some(Ok(stream)) => stream,
+            Some(Err(error)) => {
                 self.metrics.close(Closed::ShardUnreachable);
-                tracing::warn!(node = %route.node, shard = %route.shard, %error, "the shard of a client cannot be reached");
+                tracing::warn!(%node, %shard, %error, "the shard of a client cannot be reached");
                 return;
             }
+            None => return,
         };
         let _open = self.metrics.pass();
         let copied = Copied::default();
-        if let Err(error) = self.copy(&client, &mut shard, &hello, &copied).await {
-            tracing::debug!(node = %route.node, shard = %route.shard, %error, "a connection ended early");
+        match link.unless_cut(self.copy(&client, &mut stream, hello, &copied)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%node, %shard, %error, "a connection ended early"),
+            None => {
+                tracing::debug!(%node, %shard, "a connection was cut");
+                // What has not left this machine yet is not to arrive after the end.
+                for stream in [&stream, &client] {
+                    if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)) {
+                        tracing::debug!(%error, "a connection ends in the usual way");
+                    }
+                }
+            }
         }
         self.metrics.copied(copied.up.get(), copied.down.get());
     }

@@ -5,7 +5,9 @@ mod config;
 pub use config::RouterConfig;
 pub use shardlift_api::configuration::ConfigError;
 
+use crate::changes::Changes;
 use crate::control::Control;
+use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::proxy::{HELLO_TIME_MAX, Pipes, Proxy};
 use crate::store::{RouteStore, StoreError};
@@ -69,6 +71,7 @@ pub struct Router {
     config: RouterConfig,
     credentials: Arc<Credentials>,
     routes: Arc<RouteStore>,
+    links: Arc<Links>,
     metrics: Arc<Metrics>,
 }
 
@@ -91,7 +94,7 @@ impl Router {
             });
         }
         let routes = Arc::new(RouteStore::open(&config.state)?);
-        Ok(Self { config, credentials, routes, metrics: Arc::default() })
+        Ok(Self { config, credentials, routes, links: Arc::default(), metrics: Arc::default() })
     }
 
     /// The certificates, to be reloaded on a signal.
@@ -150,6 +153,7 @@ impl Router {
     fn proxy(&self) -> Proxy {
         Proxy {
             routes: self.routes.clone(),
+            links: self.links.clone(),
             metrics: self.metrics.clone(),
             connections_max: self.config.connections_max,
             hello_time_max: HELLO_TIME_MAX,
@@ -169,7 +173,7 @@ impl Router {
         let control = Control {
             router: self.config.name.clone(),
             client_address,
-            routes: self.routes.clone(),
+            changes: Changes::new(self.routes.clone(), self.links.clone(), self.metrics.clone()),
             metrics: self.metrics.clone(),
         };
         tonic::transport::Server::builder()

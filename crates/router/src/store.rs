@@ -219,6 +219,7 @@ mod tests {
             shard: shard.parse().unwrap(),
             client_address: "127.0.0.1:1".into(),
             token: Token::new(1, version, 0),
+            sever: false,
         };
         Change { version, upserts: vec![route] }
     }
@@ -273,6 +274,27 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             assert!(matches!(RouteStore::open(folder.path()), Err(StoreError::Damaged { .. })), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_file_from_before_routes_severed_is_read_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = br#"{"version":3,"upserts":[{"server_name":"web.example","node":"web","shard":"a",
+            "client_address":"127.0.0.1:1","token":{"term":1,"generation":3,"step":0}}]}"#;
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let record = [&length, Sha256::digest(body).as_slice(), body].concat();
+        std::fs::write(folder.path().join(FILE_NAME), record).unwrap();
+        let store = RouteStore::open(folder.path()).unwrap();
+        assert_eq!((store.table().version(), shard(&store).as_deref()), (3, Some("a")));
+        assert_eq!(store.apply(&flip(3, "a")).unwrap(), 3, "the same change is a repetition still");
+        let mut severing = flip(4, "b");
+        severing.upserts[0].sever = true;
+        store.apply(&severing).unwrap();
+        assert!(matches!(store.apply(&flip(4, "b")), Err(StoreError::Refused(Refused::Contradiction(4)))));
+        drop(store);
+        let store = RouteStore::open(folder.path()).unwrap();
+        assert!(store.table().route_of(&"web".parse().unwrap()).unwrap().sever);
+        assert_eq!(store.apply(&severing).unwrap(), 4);
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub struct Route {
     pub client_address: String,
     /// Token of the placement.
     pub token: Token,
+    /// The former shard was not asked to give the node up: connections that were passed to it are ended before this route is shown.
+    #[serde(default)]
+    pub sever: bool,
+}
+
+impl Route {
+    /// Whether both lead to the same place.
+    #[must_use]
+    pub fn leads_where(&self, other: &Self) -> bool {
+        self.shard == other.shard && self.client_address == other.client_address
+    }
 }
 
 /// A change, as asked for.
@@ -125,6 +136,12 @@ impl Table {
         self.by_name.get(name)
     }
 
+    /// Where a node's clients are led.
+    #[must_use]
+    pub fn route_of(&self, node: &NodeId) -> Option<&Route> {
+        self.name_of.get(node).and_then(|name| self.by_name.get(name))
+    }
+
     /// Routes in the order of their names, after one.
     pub fn after(&self, name: Option<&ServerName>) -> impl Iterator<Item = &Route> {
         use std::ops::Bound::{Excluded, Unbounded};
@@ -169,8 +186,7 @@ impl Table {
             return Err(Refused::NameTaken { name: route.server_name.clone(), owner: owner.clone() });
         }
         // INV-03: judged by node, whatever name the node had before.
-        let held = self.name_of.get(&route.node).and_then(|name| self.by_name.get(name));
-        match held {
+        match self.route_of(&route.node) {
             Some(held) if route.token < held.token => {
                 Err(Refused::StaleToken { node: route.node.clone(), asked: route.token, held: held.token })
             }
@@ -217,6 +233,7 @@ fn hash_of(change: &Change) -> Sha256 {
         for number in [route.token.term.0, route.token.generation.0, route.token.step.0] {
             hash.update(number.to_be_bytes());
         }
+        hash.update([u8::from(route.sever)]);
     }
     Sha256(hash.finalize().into())
 }

@@ -9,6 +9,9 @@
 //! [`Admission::retire`] turns it into a copy of its new writer. A lease that runs out opens the node again by itself: nobody has
 //! to be alive for that. On the target: [`Admission::promote`].
 //!
+//! When the writer is gone for good: [`Admission::take_stock`] of the copy that followed it, which is then promoted at exactly that, and
+//! [`Admission::depose`] of the writer if it ever returns.
+//!
 //! After a promotion, new sessions come in at a rate: [`readmission`].
 //!
 //! INV-01: between fence and seal nobody writes; after the seal only [`Admission::unfence`] (a recorded decision) opens it here.
@@ -18,6 +21,7 @@ mod cutover;
 pub(crate) mod gate;
 mod promotion;
 pub(crate) mod readmission;
+mod takeover;
 
 #[cfg(test)]
 mod tests;

@@ -104,6 +104,8 @@ answers! {
     detach(DetachRequest) -> NodeStatus;
     quarantine(QuarantineRequest) -> NodeStatus;
     restore(RestoreRequest) -> NodeStatus;
+    take_stock(TakeStockRequest) -> TakeStockResponse;
+    depose(DeposeRequest) -> NodeStatus;
     end_legacy_credentials(EndLegacyCredentialsRequest) -> NodeStatus;
     discard_replica(DiscardReplicaRequest) -> NodeStatus;
 }

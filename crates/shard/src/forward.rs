@@ -63,6 +63,9 @@ pub(crate) enum ForwardError {
     /// The text of an error did not arrive, or was too long.
     #[error("the writer's answer cannot be read")]
     Answer,
+    /// Nothing is forwarded for this node any more.
+    #[error("forwarding has ended")]
+    Ended,
     /// The request cannot be written down for the writer.
     #[error("the request cannot be passed on")]
     Request(#[from] http::Error),
@@ -87,7 +90,8 @@ impl Forwarder {
         Self { pool: Pool::new(credentials) }
     }
 
-    /// Passes a request on, once. Unless its answer is a success, the body is back in `body` when this returns.
+    /// Passes a request on, once. Unless its answer is a success, the body is back in `body` when this returns: what has begun to read
+    /// it gets an error, so that the request ends there, too.
     pub(crate) async fn send(
         &self,
         onward: &Onward,
@@ -96,12 +100,18 @@ impl Forwarder {
         body: &mut Passage,
     ) -> Result<Response<Received>, ForwardError> {
         let forward = onward.forward();
-        let mut sender = self.pool.sender(&forward.shard, &forward.client_address).await?;
-        // A connection that has ended is found here, before anything is taken from the client.
-        sender.ready().await?;
+        let connected = async {
+            let mut sender = self.pool.sender(&forward.shard, &forward.client_address).await?;
+            // A connection that has ended is found here, before anything is taken from the client.
+            sender.ready().await?;
+            Ok::<_, ForwardError>(sender)
+        };
+        let cancelled = onward.cancelled();
+        let mut sender = cancelled.run_until_cancelled(connected).await.unwrap_or(Err(ForwardError::Ended))?;
         let lent = body.lend();
         let request = request(head, hop, lent.clone())?;
-        let answered = receive(sender.send_request(request)).await;
+        let answer = receive(sender.send_request(request));
+        let answered = cancelled.run_until_cancelled(answer).await.unwrap_or(Err(ForwardError::Ended));
         if !answered.as_ref().is_ok_and(|answer| answer.status().is_success()) {
             body.recall(&lent);
         }

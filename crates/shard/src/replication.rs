@@ -4,17 +4,19 @@
 //! it takes over what is there ([`seed`]), tails the source's journal ([`follow`]), is compared and read again
 //! ([`verify`]), goes to exactly the state that the fenced source named ([`complete`]), and ends with the promotion or with
 //! the copy. A former writer that follows the new one starts in the middle: both were equal once, so it follows from there and
-//! asks for no listing. Every object is hashed here and durable before it is counted ([`fetch`], [`judge`]).
+//! asks for no listing. One that was deposed starts at the beginning. Copies of one source share their [`channels`]. Every object is hashed here and durable before it is counted ([`fetch`], [`judge`]).
 //!
 //! Invariants:
 //! - Nothing is served without a persisted offer to exactly the shard that asks.
 //! - An object whose bytes are not what the source's record and its name promise is never counted in silence.
 //! - The applied seq is durable only after the objects it stands for; a crash at any point resumes by a set difference.
 //! - INV-12: whatever is deleted is deleted in this node's incoming copy; the engine refuses all else.
-//! - INV-07: nothing is taken from a copy that was the writer once but by a delete in the present writer's journal; locks apart.
+//! - INV-07: nothing is taken from a copy that was the writer once but by a delete in the present writer's journal; locks apart, and
+//!   what a deposed writer has beyond the writer that follows it: that was given up.
 //! - A job that has ended writes nothing more.
 
 mod batch;
+mod channels;
 mod complete;
 mod copy;
 mod error;

@@ -11,6 +11,7 @@ pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBat
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
 pub use nodes::{
     AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
+    WriteOffNode,
 };
 pub use plans::{PlanCommand, PlanDraft};
 pub use roles::{

@@ -1,4 +1,5 @@
-//! A question before something that clients notice. Asked on a terminal; elsewhere `--yes` has to stand for the answer.
+//! A question before something that clients notice, or that cannot be undone. Asked on a terminal; elsewhere `--yes` has to
+//! stand for the answer.
 
 use crate::exit::{Exit, Failure};
 use crate::output::talk;
@@ -10,19 +11,36 @@ const ANSWER_BYTES_MAX: u64 = 1024;
 
 /// Goes on when the operator wants it.
 pub(crate) async fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
-    match way(yes, std::io::stdin().is_terminal()) {
+    match way(yes, can_ask()) {
         Way::On => Ok(()),
         Way::Unasked => {
             let failure = Failure::new(Exit::Usage, "this asks before it begins, and stdin is no terminal");
             Err(failure.advise("--yes answers the question beforehand"))
         }
         Way::Ask => {
-            ask(question);
+            put_question(&format!("{question} [y/N] "));
             let answer = answer().await.map_err(|error| Failure::caused("no answer can be read", &error))?;
             let refused = || Failure::new(Exit::Failed, "not confirmed: nothing was changed");
             if is_yes(&answer) { Ok(()) } else { Err(refused()) }
         }
     }
+}
+
+/// True when somebody could be asked.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Goes on when the operator types the name of what it is about: a thing that loses data is not agreed to by habit.
+pub(crate) async fn confirm_name(question: &str, name: &str) -> Result<(), Failure> {
+    put_question(&format!("{question} Type its name to go on: "));
+    let answer = answer().await.map_err(|error| Failure::caused("no answer can be read", &error))?;
+    let refused = || Failure::new(Exit::Failed, "not confirmed: nothing was changed");
+    if names(&answer, name) { Ok(()) } else { Err(refused()) }
+}
+
+fn names(answer: &str, name: &str) -> bool {
+    answer.trim() == name
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,9 +58,9 @@ fn way(yes: bool, is_terminal: bool) -> Way {
     }
 }
 
-fn ask(question: &str) {
+fn put_question(question: &str) {
     let mut stderr = std::io::stderr().lock();
-    if write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).is_err() {
+    if write!(stderr, "{question}").and_then(|()| stderr.flush()).is_err() {
         drop(stderr);
         talk(question);
     }
@@ -72,6 +90,14 @@ mod tests {
     fn without_a_terminal_only_yes_goes_on() {
         assert_eq!([way(true, true), way(true, false)], [Way::On, Way::On]);
         assert_eq!([way(false, true), way(false, false)], [Way::Ask, Way::Unasked]);
+    }
+
+    #[test]
+    fn only_the_whole_name_is_the_name() {
+        assert!(names(" acme/web-1\r\n", "acme/web-1"));
+        for other in ["", "\n", "y", "yes", "acme", "acme/web-10", "ACME/web-1"] {
+            assert!(!names(other, "acme/web-1"), "{other:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Nodes: who they are, where they are, and what an operator does to one of them.
 
-use crate::cli::{AbortNode, DefineNode, FleetFilter, Global, NamedReason, NodeToken, RetryNode, SetNode, Switch};
+use crate::cli::{
+    AbortNode, DefineNode, FleetFilter, Global, NamedReason, NodeToken, RetryNode, SetNode, Switch, WriteOffNode,
+};
+use crate::confirm::confirm;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::output::{explain_text, fields, fleet_table, node_text, print, rfc3339, talk};
@@ -87,6 +90,15 @@ pub(crate) async fn retry(global: &Global, arguments: RetryNode) -> Result<(), F
     let request = v1::RetryNodeRequest { node: arguments.node.to_string(), accept_damaged: arguments.accept_damaged };
     let retried = connection.answer(connection.client.clone().retry_node(request)).await?;
     print(global.output, &retried, node_text)
+}
+
+pub(crate) async fn write_off(global: &Global, arguments: WriteOffNode) -> Result<(), Failure> {
+    let connection = Connection::open(global)?;
+    let node = arguments.node.to_string();
+    confirm(&format!("Wait no longer for the shard that {node} went back without?"), arguments.yes).await?;
+    let request = v1::WriteOffWriterRequest { node };
+    let written_off = connection.answer(connection.client.clone().write_off_writer(request)).await?;
+    print(global.output, &written_off, node_text)
 }
 
 pub(crate) async fn restore(global: &Global, node: &NodeId) -> Result<(), Failure> {

@@ -4,41 +4,59 @@
 //! the node where it soaked, and who waited for it has to know.
 
 mod ends;
+mod loss;
+mod rehearsal;
 
-use crate::cli::{Global, RollBackBatch, RollBackNode};
+use crate::cli::{Global, RollBackBatch, RollBackNode, Span};
 use crate::confirm::confirm;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::output::{batch_text, batch_way_back, clean, node_text, node_way_back, print, talk};
 use crate::progress::Watched;
 use crate::wait::{find, until, within};
-use ends::{BatchEnd, Wish};
+use ends::{BatchEnd, Wish, rehearsed};
 use shardlift_api::v1;
 use shardlift_model::BatchId;
 use std::time::Duration;
 
 pub(crate) async fn node(global: &Global, arguments: RollBackNode) -> Result<(), Failure> {
     let connection = Connection::open(global)?;
+    if let Some(given) = arguments.accept_loss {
+        return loss::node(&connection, global, arguments, given).await;
+    }
     let mut client = connection.client.clone();
     let name = arguments.node.to_string();
     let before = connection.answer(client.show_node(v1::ShowNodeRequest { node: name.clone() })).await?;
     talk(&clean(&format!("{name}: {}", node_way_back(&before))));
     let wish = if arguments.rehearse {
-        Wish::Rehearsed { before: before.way_back.map(|way_back| way_back.rehearsed).unwrap_or_default() }
+        Wish::Rehearsed { before: rehearsed(&before).to_owned() }
     } else {
         confirm(&format!("Move {name} back?"), arguments.yes).await?;
         Wish::RolledBack
     };
     let RollBackNode { reason, rehearse, .. } = arguments;
-    let request = v1::RollBackNodeRequest { node: name.clone(), reason, rehearse };
+    let request = v1::RollBackNodeRequest { node: name.clone(), reason, rehearse, accepted_loss: None };
     let begun = connection.answer(client.roll_back_node(request)).await?;
     // A node that is back already has no batch any more.
     if !arguments.wait || begun.batch.is_empty() {
         return print(global.output, &begun, node_text);
     }
-    let waiting = node_end(&connection, &name, &begun.batch, &wish);
+    wait_for_node(&connection, global, begun, wish, arguments.timeout).await
+}
+
+/// Waits for the end of a node's way back, shows the node as it is then, and fails when it is not what was wished for.
+async fn wait_for_node(
+    connection: &Connection,
+    global: &Global,
+    begun: v1::FleetNode,
+    wish: Wish,
+    timeout: Option<Span>,
+) -> Result<(), Failure> {
+    let v1::FleetNode { node: name, batch, .. } = begun;
+    let waiting = node_end(connection, &name, &batch, &wish);
     let late = |limit| late(&format!("the way back of {name}"), limit, &format!("shardlift node explain {name}"));
-    let failure = within(arguments.timeout, waiting, late).await?;
+    let failure = within(timeout, waiting, late).await?;
+    let mut client = connection.client.clone();
     let after = connection.answer(client.show_node(v1::ShowNodeRequest { node: name })).await?;
     print(global.output, &after, node_text)?;
     failure.map_or(Ok(()), Err)
@@ -66,8 +84,12 @@ pub(crate) async fn batch(connection: &Connection, global: &Global, arguments: R
     let before = find(listed.batches, name)?;
     let words = batch_way_back(&before.nodes);
     words.lines().for_each(|line| talk(&clean(&format!("batch {name}: {line}"))));
+    if arguments.rehearse {
+        return rehearsal::batch(connection, global, arguments, &before).await;
+    }
     confirm(&format!("Move batch {name} back?"), arguments.yes).await?;
-    let request = v1::RollBackBatchRequest { batch: name.to_string(), reason: arguments.reason };
+    let request =
+        v1::RollBackBatchRequest { batch: name.to_string(), reason: arguments.reason.clone(), rehearse: false };
     let begun = connection.answer(client.roll_back_batch(request)).await?;
     let end = BatchEnd::begun(&begun);
     let after = if arguments.wait {

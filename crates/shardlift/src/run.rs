@@ -108,6 +108,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,
         NodeCommand::Retry(arguments) => nodes::retry(global, arguments).await,
         NodeCommand::Rollback(arguments) => rollback::node(global, arguments).await,
+        NodeCommand::WriteOff(arguments) => nodes::write_off(global, arguments).await,
         NodeCommand::Restore { node } => nodes::restore(global, &node).await,
     }
 }

@@ -3,12 +3,16 @@
 //! Each function changes the record and sends the command that the new record stands for. Both are one step: a crash between
 //! them is a command that was sent and lost, and a change of leadership sends it again.
 
+mod takeover;
+
+pub use takeover::{is_given_up, take_over, write_off};
+
 use crate::cutover::Cutover;
 use crate::journal::Final;
 use crate::mutants::Mutant;
 use crate::network::{Answer, Command, Outcome, What};
 use crate::state::{Mode, Record, Replica, SOURCE, State, TARGET};
-use shardlift_migration::{Direction, Stage};
+use shardlift_migration::{Direction, Stage, Way};
 
 /// Takes an answer in. False when it changes nothing: it is late, or does not fit the stage.
 pub fn take(cutover: &Cutover, state: &mut State, answer: Answer) -> bool {
@@ -22,11 +26,17 @@ pub fn take(cutover: &Cutover, state: &mut State, answer: Answer) -> bool {
         (Stage::Completing | Stage::Sealing, Outcome::FenceLost) => fence_lost(cutover, state),
         (Stage::Promoting, Outcome::Promoted(seq)) => {
             state.record.promoted = Some(seq);
+            if record.accepted.is_some() {
+                // Nobody is left to be retired, and the routes lead here already.
+                enter(cutover, state, Stage::Probing);
+                return true;
+            }
             if !cutover.lacks(Mutant::RouteBeforePromotion) {
                 publish_routes(state);
             }
             enter(cutover, state, Stage::Retiring);
         }
+        (Stage::TakingStock, Outcome::Stock(stock)) => return takeover::stock_taken(cutover, state, stock),
         (stage, Outcome::Done) => match after(&record, stage) {
             Some(next) => enter(cutover, state, next),
             None => return false,
@@ -47,7 +57,7 @@ fn after(record: &Record, stage: Stage) -> Option<Stage> {
         Stage::Starting => Stage::Copying,
         Stage::Sealing => Stage::Sealed,
         Stage::Retiring => Stage::Routing,
-        Stage::Detaching => Stage::RolledBack,
+        Stage::Detaching | Stage::Deposing => Stage::RolledBack,
         Stage::Releasing => Stage::Quarantining,
         Stage::Quarantining => Stage::Released,
         Stage::Restoring => Stage::Resuming,
@@ -111,12 +121,18 @@ pub fn advance(cutover: &Cutover, state: &mut State) -> bool {
         }
         Stage::Sealed if record.last.is_some() && record.verified == record.last => commit(cutover, state),
         Stage::Routing if state.router.version >= record.route_version => enter(cutover, state, Stage::Probing),
-        Stage::Probing if probed(state) => match record.direction {
-            Direction::Forward => {
+        Stage::TakingStock if record.last.is_some() => takeover::commit(cutover, state),
+        Stage::Redirecting if takeover::is_redirected(cutover, state) => enter(cutover, state, Stage::Promoting),
+        Stage::Probing if probed(state) => match record.way() {
+            Way::WithoutWriter if cutover.lacks(Mutant::DeposeBeforeNextMove) => {
+                enter(cutover, state, Stage::RolledBack)
+            }
+            Way::WithoutWriter => enter(cutover, state, Stage::Deposing),
+            Way::Forward => {
                 enter(cutover, state, Stage::Soaking);
                 forget_cutover(&mut state.record);
             }
-            Direction::Back => enter(cutover, state, Stage::Detaching),
+            Way::Back => enter(cutover, state, Stage::Detaching),
         },
         _ => return false,
     }
@@ -158,7 +174,8 @@ fn commit(cutover: &Cutover, state: &mut State) {
 fn publish_routes(state: &mut State) {
     state.record.route_version += 1;
     let (token, version) = (state.record.token(), state.record.route_version);
-    state.send(Command { token, to: state.record.writer, what: What::SetRoutes(version) });
+    let what = What::SetRoutes(version, state.record.accepted.is_some());
+    state.send(Command { token, to: state.record.writer, what });
 }
 
 /// What is of no use any more. Fewer records differ without it.
@@ -205,7 +222,8 @@ pub fn roll_back(cutover: &Cutover, state: &mut State, rehearsal: bool) -> bool 
 
 /// Ends the soak.
 pub fn release(cutover: &Cutover, state: &mut State) -> bool {
-    let soaking = state.record.stage == Stage::Soaking;
+    // Nobody releases a node whose writer does not answer.
+    let soaking = state.record.stage == Stage::Soaking && !state.gone;
     if soaking {
         enter(cutover, state, Stage::Releasing);
     }
@@ -222,12 +240,16 @@ pub fn restore(cutover: &Cutover, state: &mut State) -> bool {
     may
 }
 
-/// Plans a move anew that was undone or taken back.
+/// Plans a move anew that was undone or taken back. Not to a shard that is gone, or may come back with what it had.
 pub fn plan_again(cutover: &Cutover, state: &mut State) -> bool {
-    let record = &mut state.record;
-    let may = matches!(record.stage, Stage::Aborted | Stage::RolledBack) && record.plans < cutover.bound.plans_again;
+    let (record, gone) = (&mut state.record, state.gone);
+    let may = matches!(record.stage, Stage::Aborted | Stage::RolledBack)
+        && record.plans < cutover.bound.plans_again
+        && !record.written_off
+        && !gone;
     if may {
         record.plans += 1;
+        (record.accepted, record.written_off) = (None, false);
         (record.stage, record.direction, record.promoted) = (Stage::Planned, Direction::Forward, None);
         forget_cutover(record);
     }
@@ -256,7 +278,7 @@ fn enter(cutover: &Cutover, state: &mut State, stage: Stage) {
 fn step_to(cutover: &Cutover, state: &mut State, stage: Stage) {
     let record = &mut state.record;
     cutover.ways.take(record.stage, stage);
-    state.seen.outside_table |= !record.stage.allowed(record.direction).any(|allowed| allowed == stage);
+    state.seen.outside_table |= !record.stage.allowed(record.way()).any(|allowed| allowed == stage);
     record.stage = stage;
     record.step += 1;
 }
@@ -284,6 +306,8 @@ pub fn commands(cutover: &Cutover, record: &Record) -> [Option<Command>; 2] {
         Stage::Promoting => send(taker, What::Promote),
         Stage::Retiring => send(giver, What::Retire(follow_from(cutover, record))),
         Stage::Detaching => send(giver, What::Detach),
+        Stage::TakingStock if !record.held => send(taker, What::TakeStock),
+        Stage::Deposing => send(giver, What::Depose),
         Stage::Releasing => send(record.writer, What::EndLegacyCredentials),
         Stage::Quarantining if cutover.lacks(Mutant::QuarantineSparesWriter) => send(TARGET, What::Quarantine),
         Stage::Quarantining => send(SOURCE, What::Quarantine),

@@ -28,6 +28,8 @@ pub struct Bound {
     pub restores: u8,
     /// Moves planned anew after one that was undone or taken back.
     pub plans_again: u8,
+    /// Takeovers: the writer is given up, gone for good or merely cut off. With any, clients come through the router only.
+    pub takeovers: u8,
     /// Fences lost in one cutover before it is undone.
     pub fences_lost: u8,
     /// Whether an object may vanish at the writer during the soak, once.
@@ -43,6 +45,7 @@ impl Bound {
         ways_back: 1,
         restores: 0,
         plans_again: 0,
+        takeovers: 0,
         fences_lost: 1,
         vanishing: false,
     };
@@ -54,8 +57,18 @@ impl Bound {
     /// Two clients at the same time and one leader, searched completely as well.
     pub const SIDE_BY_SIDE: Self = Self { requests: 2, leaderships: 0, ..Self::STANDARD };
 
-    /// What `SHARDLIFT_MODEL_BOUND=large` searches completely.
-    pub const LARGE: Self = Self { ways_back: 2, ..Self::STANDARD };
+    /// The writer is given up at any moment, gone or merely cut off, in a way forward or back, and its node moves there again.
+    /// Searched completely as well.
+    pub const WITHOUT_WRITER: Self =
+        Self { takeovers: 1, operations: 1, leaderships: 0, plans_again: 1, ..Self::STANDARD };
+
+    /// The same with two operations, so that clients go on after a loss, and with a change of leadership, but forward only and
+    /// once. Searched completely as well.
+    pub const AFTER_A_LOSS: Self = Self { takeovers: 1, ways_back: 0, ..Self::STANDARD };
+
+    /// What `SHARDLIFT_MODEL_BOUND=large` searches completely: two ways back, so that one follows a rehearsal or one that was undone, and
+    /// a second move after them.
+    pub const LARGE: Self = Self { ways_back: 2, operations: 1, plans_again: 1, ..Self::STANDARD };
 }
 
 /// The protocol, whole or without one of its lines.
@@ -112,10 +125,16 @@ pub enum Action {
     Meet(Request, Fate),
     /// An object vanishes at the writer, without a delete.
     Vanish(u8),
+    /// An operator gives the writer up.
+    TakeOver,
+    /// An operator does not wait for the former writer any more.
+    WriteOff,
+    /// The target is gone for good.
+    Lose,
 }
 
 /// What is decided outside of the protocol.
-const DECISIONS: [Action; 7] = [
+const DECISIONS: [Action; 10] = [
     Action::Lead,
     Action::Undo,
     Action::RollBack,
@@ -123,6 +142,9 @@ const DECISIONS: [Action; 7] = [
     Action::Release,
     Action::Restore,
     Action::PlanAgain,
+    Action::TakeOver,
+    Action::WriteOff,
+    Action::Lose,
 ];
 
 impl Cutover {
@@ -168,6 +190,9 @@ impl Cutover {
             Action::Ask(at, object) => return client::ask(self, state, at, object),
             Action::Meet(request, fate) => return client::meet(self, state, request, fate),
             Action::Vanish(object) => return self.vanish(state, object),
+            Action::TakeOver => return controller::take_over(self, state),
+            Action::WriteOff => return controller::write_off(self, state),
+            Action::Lose => return shard::lose(self, state),
         }
         true
     }
@@ -198,7 +223,9 @@ impl Model for Cutover {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::initial()]
+        // Where connections are ended it matters who can have one.
+        let reach = [true, self.bound.takeovers == 0];
+        vec![State { reach, ..State::initial() }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -206,7 +233,7 @@ impl Model for Cutover {
         actions.extend(state.commands.iter().copied().map(Action::Deliver));
         actions.extend(state.answers.iter().copied().map(Action::Take));
         actions.extend(DECISIONS);
-        for at in [SOURCE, TARGET] {
+        for at in [SOURCE, TARGET].into_iter().filter(|at| !state.is_gone(*at)) {
             let shard = state.shard(at);
             let in_memory = shard.gate != Gate::Open || shard.wish.is_some();
             if in_memory || self.mutant.is_some() || state.requests.iter().any(|request| request.admitted) {
@@ -241,7 +268,7 @@ impl Model for Cutover {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        properties::all(self.bound.takeovers > 0)
     }
 }
 
@@ -263,7 +290,10 @@ impl Cutover {
             Action::Undo => self.mutant.is_none() && stage.undo(state.record.direction).is_none(),
             Action::Meet(request, Fate::Admitted | Fate::Forwarded | Fate::LedAnew) => request.admitted,
             Action::Meet(request, _) => !request.admitted,
-            Action::Deliver(Command { what: What::SetRoutes(version), .. }) => {
+            Action::TakeOver => !state.record.held && state.record.takeovers >= self.bound.takeovers,
+            Action::WriteOff => stage != Stage::Deposing,
+            Action::Lose => self.bound.takeovers == 0 || state.gone,
+            Action::Deliver(Command { what: What::SetRoutes(version, _), .. }) => {
                 self.mutant.is_none() && version <= state.router.version
             }
             _ => false,

@@ -1,14 +1,16 @@
 //! No dead end: from every state, without a further fault, the move ends and nobody is left waiting.
 //!
 //! That is shown by a schedule, not by a search: each kind of step gets its turn in a fixed order of preference, what was
-//! sent arrives, nothing is lost any more, and an operator ends the soak. The schedule is a function of the state, so a
-//! state that leads to one from which the move is known to end is known, too, and is not looked at again.
+//! sent arrives, nothing is lost any more, and an operator ends the soak and gives up what will not return. The schedule is
+//! a function of the state, so a state that leads to one from which the move is known to end is known, too, and is not
+//! looked at again.
 
 use crate::client::Fate;
 use crate::cutover::{Action, Cutover};
 use crate::network::What;
 use crate::state::{Gate, SOURCE, State, TARGET};
 use ahash::RandomState;
+use shardlift_migration::Stage;
 use stateright::Model;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -71,10 +73,15 @@ fn next(cutover: &Cutover, state: &State) -> Option<State> {
         state.requests.iter().flat_map(move |request| fates.iter().map(|fate| Action::Meet(*request, *fate)))
     };
     let by_themselves = [SOURCE, TARGET].into_iter().flat_map(|at| [Action::Drain(at), Action::Pull(at)]);
-    let routes = state.commands.iter().rev().filter(|command| matches!(command.what, What::SetRoutes(_)));
+    let routes = state.commands.iter().rev().filter(|command| matches!(command.what, What::SetRoutes(..)));
     let present = state.commands.iter().filter(|command| command.token == token);
     let leases = [SOURCE, TARGET].into_iter().filter(|at| state.shard(*at).gate != Gate::Open);
-    let mut schedule = meet(&[Fate::Acknowledged])
+    // An operator looks at what is held, and gives up what will not return.
+    let given_up = [Action::TakeOver, Action::WriteOff].into_iter().filter(|_| state.gone || state.record.held);
+    // The time of a seal that is never answered is over.
+    let over = (state.gone && state.record.stage == Stage::Sealing).then_some(Action::Undo);
+    // Unanswered: only whose client was led away.
+    let mut schedule = meet(&[Fate::Acknowledged, Fate::Unanswered])
         .chain(by_themselves)
         .chain(meet(&[Fate::Admitted, Fate::Forwarded]))
         .chain(routes.copied().map(Action::Deliver))
@@ -82,6 +89,8 @@ fn next(cutover: &Cutover, state: &State) -> Option<State> {
         .chain(present.copied().map(Action::Deliver))
         .chain([Action::Advance, Action::Release])
         .chain(meet(&[Fate::LedAnew]))
-        .chain(leases.map(Action::LoseLease));
+        .chain(leases.map(Action::LoseLease))
+        .chain(given_up)
+        .chain(over);
     schedule.find_map(|action| cutover.next_state(state, action))
 }

@@ -2,8 +2,8 @@
 
 use crate::cutover::Bound;
 use crate::properties::{
-    FENCE, FOLLOW, FORWARD, INV_01, INV_02, INV_03, INV_04, INV_05, INV_06, INV_07, INV_12, NO_DEAD_END, REHEARSAL,
-    TABLE,
+    FENCE, FOLLOW, FORWARD, INV_01, INV_02, INV_03, INV_04, INV_05, INV_06, INV_07, INV_12, LOSS, NO_DEAD_END,
+    REHEARSAL, TABLE,
 };
 
 /// A line of the protocol. As a mutant: that line is missing.
@@ -59,11 +59,29 @@ pub enum Mutant {
     DiscardSparesNeighbour,
     /// A rehearsal ends before the seal.
     RehearsalEnds,
+    /// In a takeover all routers lead clients away from the former writer before the promotion.
+    RedirectBeforePromotion,
+    /// A router ends what it passed to the former writer before it confirms.
+    SeverBeforeConfirmed,
+    /// A copy of which stock was taken follows no more.
+    StockEndsFollowing,
+    /// It forwards no more.
+    StockEndsForwarding,
+    /// A stock names the last change that was applied, not one that was only heard of.
+    StockIsWhatIsThere,
+    /// A stock is committed when it has all that an operator wanted to keep.
+    StockAsAccepted,
+    /// A former writer is deposed before its node may move again.
+    DeposeBeforeNextMove,
+    /// A deposed copy begins by listing, not where it may have been equal once.
+    DeposedListsAnew,
+    /// A copy that began at a deposed one can be detached.
+    PartedCopyDetaches,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 34] = [
         Self::TokenChecked,
         Self::TokenStep,
         Self::TokenPersisted,
@@ -89,6 +107,15 @@ impl Mutant {
         Self::QuarantineSparesWriter,
         Self::DiscardSparesNeighbour,
         Self::RehearsalEnds,
+        Self::RedirectBeforePromotion,
+        Self::SeverBeforeConfirmed,
+        Self::StockEndsFollowing,
+        Self::StockEndsForwarding,
+        Self::StockIsWhatIsThere,
+        Self::StockAsAccepted,
+        Self::DeposeBeforeNextMove,
+        Self::DeposedListsAnew,
+        Self::PartedCopyDetaches,
     ];
 
     /// What its absence breaks; all of it is found.
@@ -99,6 +126,13 @@ impl Mutant {
             Self::SealEndsLease | Self::PromoteAfterCommit | Self::DeposedRecords | Self::AnswerOfAnotherCommand => {
                 &[INV_01]
             }
+            Self::RedirectBeforePromotion | Self::SeverBeforeConfirmed | Self::StockEndsForwarding => &[INV_01],
+            Self::StockEndsFollowing => &[INV_05],
+            Self::StockIsWhatIsThere => &[INV_02],
+            Self::StockAsAccepted => &[LOSS],
+            Self::DeposeBeforeNextMove => &[NO_DEAD_END, TABLE],
+            Self::DeposedListsAnew => &[FOLLOW],
+            Self::PartedCopyDetaches => &[NO_DEAD_END],
             Self::NoUndoAfterCommit => &[INV_01, TABLE],
             Self::DrainBeforeFinalSeq => &[INV_02, FENCE],
             Self::SealNeedsFence | Self::SealComparesState | Self::ReverseDelta => &[INV_02, INV_05],
@@ -126,10 +160,19 @@ impl Mutant {
             ways_back: 0,
             restores: 0,
             plans_again: 0,
+            takeovers: 0,
             fences_lost: 1,
             vanishing: false,
         };
         match self {
+            Self::RedirectBeforePromotion | Self::SeverBeforeConfirmed | Self::StockAsAccepted => {
+                Bound { takeovers: 1, ..least }
+            }
+            Self::StockEndsFollowing | Self::StockEndsForwarding | Self::StockIsWhatIsThere => {
+                Bound { takeovers: 1, operations: 1, ..least }
+            }
+            Self::DeposeBeforeNextMove | Self::PartedCopyDetaches => Bound { takeovers: 1, plans_again: 1, ..least },
+            Self::DeposedListsAnew => Bound { takeovers: 1, plans_again: 1, operations: 1, ..least },
             Self::ReverseDelta => Bound { ways_back: 1, operations: 1, ..least },
             Self::TokenChecked
             | Self::TokenStep

@@ -50,8 +50,12 @@ pub enum What {
     Unfence,
     /// Give up the copy.
     Discard,
-    /// To the router: lead clients to `to` under this version.
-    SetRoutes(u8),
+    /// A copy whose writer is gone: stop following and forwarding, name what is there.
+    TakeStock,
+    /// A writer that was given up: give up the node.
+    Depose,
+    /// To the router: lead clients to `to` under this version; when it says so, end what was passed elsewhere first.
+    SetRoutes(u8, bool),
 }
 
 /// An answer to the controller.
@@ -76,6 +80,8 @@ pub enum Outcome {
     Completed(Final),
     /// The writer's own seq.
     Promoted(u8),
+    /// What a copy has whose writer is gone.
+    Stock(Final),
 }
 
 impl State {
@@ -95,8 +101,10 @@ impl State {
             return;
         }
         let (shards, router, token) = (self.shards, self.router, self.record.token());
+        let gone = [self.is_gone(0), self.is_gone(1)];
         self.commands.retain(|command| match command.what {
-            What::SetRoutes(version) => version > router.version,
+            What::SetRoutes(version, _) => version > router.version,
+            _ if gone[usize::from(command.to)] => false,
             _ => command.token >= shards[usize::from(command.to)].token,
         });
         self.answers.retain(|answer| answer.token == token);

@@ -3,7 +3,7 @@
 use crate::cutover::Cutover;
 use crate::healing;
 use crate::journal::{Final, OBJECTS};
-use crate::state::{Gate, Mode, Replica, SOURCE, State, TARGET, Told, other};
+use crate::state::{Gate, Mode, Replica, Request, SOURCE, Shard, State, TARGET, Told, other};
 use shardlift_migration::{Direction, Stage};
 use stateright::Property;
 
@@ -33,13 +33,15 @@ pub const FOLLOW: &str = "a copy that is up to date is equal";
 pub const FORWARD: &str = "forwarding leads to a promoted shard";
 /// A rehearsal never seals.
 pub const REHEARSAL: &str = "a rehearsal never seals";
+/// A takeover loses what its operator accepted and no more.
+pub const LOSS: &str = "no more is lost than was accepted";
 /// From every state the move ends, without a further fault.
 pub const NO_DEAD_END: &str = "no dead end";
 
 type Condition = fn(&Cutover, &State) -> bool;
 
 /// What must hold in every state.
-pub const ALWAYS: [(&str, Condition); 14] = [
+pub const ALWAYS: [(&str, Condition); 15] = [
     (INV_01, |_, state| !(acknowledges(state, SOURCE) && acknowledges(state, TARGET))),
     (INV_02, |_, state| (0..OBJECTS).all(|object| is_as_told(state, object))),
     (INV_03, |_, state| !state.seen.stale_command),
@@ -61,6 +63,7 @@ pub const ALWAYS: [(&str, Condition); 14] = [
         !state.record.rehearsal
             || !matches!(state.record.stage, Stage::Sealing | Stage::Sealed | Stage::Promoting | Stage::RolledBack)
     }),
+    (LOSS, |_, state| !state.seen.lost_more),
     (NO_DEAD_END, healing::ends),
 ];
 
@@ -80,15 +83,35 @@ pub const SOMETIMES: [(&str, Condition); 6] = [
     }),
 ];
 
+/// What must be reachable where writers are given up.
+pub const SOMETIMES_WITHOUT_WRITER: [(&str, Condition); 5] = [
+    ("a node is taken over from a writer that is gone", |_, state| {
+        state.gone && state.record.stage == Stage::Deposing && state.shard(SOURCE).is_open()
+    }),
+    ("a former writer still serves, and nobody comes to it", |_, state| {
+        !state.gone && acknowledges(state, SOURCE) && state.shard(TARGET).is_open()
+    }),
+    ("a request is carried out at a former writer whose client was led away", |_, state| {
+        state.requests.iter().any(|request| request.severed) && state.record.stage == Stage::Promoting
+    }),
+    ("an operator has to give up more", |_, state| state.record.held),
+    ("a former writer that was deposed is the writer again", |_, state| {
+        state.record.plans > 0 && state.record.takeovers > 0 && state.record.stage == Stage::Soaking
+    }),
+];
+
 /// All of them, as the checker wants them.
 #[must_use]
-pub fn all() -> Vec<Property<Cutover>> {
+pub fn all(without_writer: bool) -> Vec<Property<Cutover>> {
     let always = ALWAYS.into_iter().map(|(name, condition)| Property::always(name, condition));
-    always.chain(SOMETIMES.into_iter().map(|(name, condition)| Property::sometimes(name, condition))).collect()
+    let sometimes: &[(&str, Condition)] = if without_writer { &SOMETIMES_WITHOUT_WRITER } else { &SOMETIMES };
+    always.chain(sometimes.iter().map(|(name, condition)| Property::sometimes(name, *condition))).collect()
 }
 
 fn acknowledges(state: &State, at: u8) -> bool {
-    state.shard(at).is_open() || state.requests.iter().any(|request| request.admitted && request.shard == at)
+    let open = state.shard(at).is_open() && state.reach[usize::from(at)] && !state.is_gone(at);
+    let told = |request: &Request| request.admitted && request.shard == at && !request.severed;
+    open || state.requests.iter().any(told)
 }
 
 fn is_as_told(state: &State, object: u8) -> bool {
@@ -104,6 +127,9 @@ fn is_as_told(state: &State, object: u8) -> bool {
 /// From the commit until the promotion.
 fn is_committed_equal(state: &State) -> bool {
     let (giver, taker) = (state.shard(state.record.giver()), state.shard(state.record.taker()));
+    if state.record.accepted.is_some() {
+        return is_taken_over_as_named(state, taker);
+    }
     let promoted = taker.mode == Mode::Serving && taker.generation == state.record.generation;
     if state.record.stage != Stage::Promoting || promoted {
         return true;
@@ -116,9 +142,19 @@ fn is_committed_equal(state: &State) -> bool {
     taker.mode == Mode::Incoming && giver.mode == Mode::Sealed(taken) && giver.now() == taken
 }
 
+/// The exception: one side only, and exactly what it named.
+fn is_taken_over_as_named(state: &State, taker: &Shard) -> bool {
+    let promoted = taker.mode == Mode::Serving && taker.generation == state.record.generation;
+    let committed = matches!(state.record.stage, Stage::Redirecting | Stage::Promoting);
+    !committed || promoted || state.record.last.is_some_and(|stock| stock.content == taker.content)
+}
+
 fn routes_are_right(state: &State) -> bool {
     let (router, to) = (state.router, state.shard(state.router.shard));
-    let promoted = to.generation >= router.generation;
+    // Led to a shard that sends clients away until it is promoted, so that they are led to no other.
+    let waits =
+        state.record.accepted.is_some() && matches!(to.mode, Mode::Stocked(_)) && router.shard == state.record.writer;
+    let promoted = to.generation >= router.generation || waits;
     let placed = router.generation < state.record.generation
         || (router.generation == state.record.generation && router.shard == state.record.writer);
     promoted && placed && !state.seen.older_routes && !state.seen.old_generation
@@ -129,7 +165,7 @@ fn nothing_is_lost(state: &State) -> bool {
     let told = |object: u8| state.told[usize::from(object)] == Told::Present;
     let kept = (0..OBJECTS).all(|object| !told(object) || anywhere >> object & 1 == 1);
     let writer = state.shard(state.record.writer).mode;
-    kept && matches!(writer, Mode::Serving | Mode::Sealed(_) | Mode::Incoming)
+    kept && matches!(writer, Mode::Serving | Mode::Sealed(_) | Mode::Incoming | Mode::Stocked(_))
 }
 
 fn follows_right(state: &State, at: u8) -> bool {

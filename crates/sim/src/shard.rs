@@ -1,8 +1,10 @@
 //! One shard: commands, and what it does by itself. Token and mode change in one step, before anything is answered.
 
 mod commands;
+mod takeover;
 
 pub use commands::deliver;
+pub use takeover::lose;
 
 use crate::cutover::Cutover;
 use crate::journal::Final;
@@ -49,9 +51,10 @@ pub fn drain(cutover: &Cutover, state: &mut State, at: u8) -> bool {
 
 /// One step of the copy's job: notes where the journal begins, takes the listing over, applies one change, or completes.
 pub fn pull(cutover: &Cutover, state: &mut State, at: u8) -> bool {
+    let gone = state.gone;
     let source = *state.shard(other(at));
     let shard = state.shard_mut(at);
-    if shard.mode != Mode::Incoming || !source.offered {
+    if shard.mode != Mode::Incoming || !source.offered || gone {
         return false;
     }
     let late = cutover.lacks(Mutant::SeqBeforeListing);
@@ -74,12 +77,10 @@ pub fn pull(cutover: &Cutover, state: &mut State, at: u8) -> bool {
     true
 }
 
-/// Fetches what is lacking. A listing takes nothing away.
+/// Fetches what is lacking. A first copy has nothing that could be taken away; one that was deposed loses what only it had.
 fn list(shard: &mut Shard, listed: u8) {
     for object in 0..crate::journal::OBJECTS {
-        if listed >> object & 1 == 1 {
-            shard.change(crate::journal::Change { object, put: true });
-        }
+        shard.change(crate::journal::Change { object, put: listed >> object & 1 == 1 });
     }
 }
 

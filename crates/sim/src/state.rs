@@ -3,7 +3,7 @@
 use crate::journal::{Change, Content, Final, Journal, OBJECTS};
 use crate::network::{Answer, Command};
 use crate::stamp::Stamp;
-use shardlift_migration::{Direction, Stage};
+use shardlift_migration::{Direction, Stage, Way};
 
 /// The shard that the move leaves; also its place in [`State::shards`].
 pub const SOURCE: u8 = 0;
@@ -35,6 +35,8 @@ pub enum Mode {
     Quarantined,
     /// A copy that was given up.
     Discarded,
+    /// A copy whose writer is gone: stands still at what it named, and waits to be promoted.
+    Stocked(Final),
 }
 
 /// What is in memory about a serving node.
@@ -135,6 +137,14 @@ pub struct Record {
     pub old_copy: bool,
     /// Moves planned anew so far.
     pub plans: u8,
+    /// Of a takeover: the writer's last change that an operator wants to keep.
+    pub accepted: Option<u8>,
+    /// A takeover that waits for an operator: its new writer has less than was accepted.
+    pub held: bool,
+    /// Takeovers begun so far.
+    pub takeovers: u8,
+    /// The former writer is not waited for any more.
+    pub written_off: bool,
 }
 
 /// What the router holds. Durable before it is in force.
@@ -153,8 +163,12 @@ pub struct Router {
 pub struct Request {
     /// Where it is.
     pub shard: u8,
+    /// The shard to which the client's connection leads. Another one only when it was forwarded and routes matter.
+    pub via: u8,
     /// Let in, to be carried out; otherwise parked.
     pub admitted: bool,
+    /// The client's connection was ended: it may be carried out, but nobody is told.
+    pub severed: bool,
     /// What it asks for.
     pub change: Change,
 }
@@ -181,6 +195,8 @@ pub struct Seen {
     pub outside_table: bool,
     /// A placement was committed under a generation that does not grow.
     pub old_generation: bool,
+    /// A takeover was committed that lost more than its operator had accepted.
+    pub lost_more: bool,
 }
 
 /// All of it.
@@ -206,6 +222,10 @@ pub struct State {
     pub deposed: Option<Box<Record>>,
     /// An object that vanished at the writer without a delete.
     pub vanished: Option<u8>,
+    /// Clients have connections to this shard, or can open them.
+    pub reach: [bool; 2],
+    /// The target is gone for good. What it had is kept to judge by; nobody can read it.
+    pub gone: bool,
     /// Violations that show in a step.
     pub seen: Seen,
 }
@@ -239,6 +259,10 @@ impl State {
             route_version: 1,
             old_copy: false,
             plans: 0,
+            accepted: None,
+            held: false,
+            takeovers: 0,
+            written_off: false,
         };
         Self {
             record,
@@ -251,6 +275,8 @@ impl State {
             answers: Vec::new(),
             deposed: None,
             vanished: None,
+            reach: [true, true],
+            gone: false,
             seen: Seen::default(),
         }
     }
@@ -259,6 +285,12 @@ impl State {
     #[must_use]
     pub const fn shard(&self, shard: u8) -> &Shard {
         &self.shards[shard as usize]
+    }
+
+    /// True when this shard is gone for good.
+    #[must_use]
+    pub const fn is_gone(&self, shard: u8) -> bool {
+        self.gone && shard == TARGET
     }
 
     /// One of the shards, to be changed.
@@ -272,6 +304,12 @@ impl Record {
     #[must_use]
     pub const fn token(&self) -> Stamp {
         Stamp { term: self.term, generation: self.generation, step: self.step }
+    }
+
+    /// The way through the table that the move is on.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.accepted.is_some() { Way::WithoutWriter } else { self.direction.into() }
     }
 
     /// Who gives the node away in the present direction.

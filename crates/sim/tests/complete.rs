@@ -8,6 +8,9 @@ use std::time::Instant;
 /// What a search of the standard bound must come to at least.
 const STATES_MIN: usize = 5_000_000;
 
+/// What each search with writers that are given up must come to at least.
+const STATES_MIN_WITHOUT_WRITER: usize = 1_000_000;
+
 const THREADS: usize = 2;
 
 fn bound() -> Bound {
@@ -39,7 +42,7 @@ fn search(bound: Bound) -> usize {
                 let story: String = actions.iter().map(|action| format!("  {action:?}\n")).collect();
                 panic!("{} is broken after {} steps:\n{story}{end:#?}", property.name, actions.len());
             }
-            (Expectation::Sometimes, None) if bound.leaderships > 0 => {
+            (Expectation::Sometimes, None) if comes_to_all(bound) => {
                 panic!("it never comes to pass that {}", property.name)
             }
             _ => {}
@@ -47,14 +50,30 @@ fn search(bound: Bound) -> usize {
     }
     assert!(checker.is_done());
     let unknown: Vec<_> = checker.model().ways.untaken().into_iter().filter(|way| !is_left_out(*way)).collect();
+    let (without_writer, unknown): (Vec<_>, Vec<_>) = unknown.into_iter().partition(|way| is_of_takeover(*way));
+    assert!(
+        without_writer.is_empty() || bound.takeovers == 0 || !comes_to_all(bound),
+        "ways of a takeover that are not taken: {without_writer:?}"
+    );
     assert!(unknown.is_empty() || bound.restores == 0, "ways of the table that the model does not take: {unknown:?}");
     states
+}
+
+/// True for bounds that have room for all that is to be reachable: two leaders, or for takeovers a second move.
+const fn comes_to_all(bound: Bound) -> bool {
+    if bound.takeovers == 0 { bound.leaderships > 0 } else { bound.plans_again > 0 }
 }
 
 /// Work begun anew after it was held or a drain took too long; and an undo between stages that the model takes at once.
 fn is_left_out((from, next): (Stage, Stage)) -> bool {
     let at_once = [Stage::VerifyRequested, Stage::Verifying, Stage::AwaitingCertificate, Stage::Ready];
     from == next || next == Stage::Starting || (at_once.contains(&from) && next == Stage::Discarding)
+}
+
+/// Ways that exist for a writer that is given up.
+fn is_of_takeover((from, next): (Stage, Stage)) -> bool {
+    let own = [Stage::TakingStock, Stage::Redirecting, Stage::Deposing];
+    own.contains(&from) || own.contains(&next) || (from, next) == (Stage::Promoting, Stage::Probing)
 }
 
 /// Of the whole process, as the kernel counts it.
@@ -73,6 +92,14 @@ fn no_reachable_state_breaks_an_invariant_or_is_a_dead_end() {
 #[test]
 fn moves_there_and_back_and_there_again_lose_nothing() {
     search(Bound::AGAIN);
+}
+
+#[test]
+fn a_writer_that_is_given_up_takes_nothing_with_it_but_what_was_accepted() {
+    for bound in [Bound::WITHOUT_WRITER, Bound::AFTER_A_LOSS] {
+        let states = search(bound);
+        assert!(states >= STATES_MIN_WITHOUT_WRITER, "{states} states are fewer than {STATES_MIN_WITHOUT_WRITER}");
+    }
 }
 
 #[test]

@@ -9,10 +9,11 @@ use shardlift_api::fault::FaultKind;
 use shardlift_api::v1::router_control_client::RouterControlClient;
 use shardlift_api::v1::shard_control_client::ShardControlClient;
 use shardlift_api::v1::{
-    ApplyRoutesRequest, CompleteReplicaRequest, DetachRequest, DiscardReplicaRequest, EndLegacyCredentialsRequest,
-    FenceRequest, GetNodeRequest, GetRoutesRequest, GetRoutesResponse, NodeDigest, NodeSettings, NodeStatus,
-    OfferNodeRequest, PromoteRequest, QuarantineRequest, RenewFenceRequest, RestoreRequest, RetireRequest, Route,
-    SealRequest, SetNodeRequest, StartReplicaRequest, Token, UnfenceRequest, VerifyReplicaRequest,
+    ApplyRoutesRequest, CompleteReplicaRequest, DeposeRequest, DetachRequest, DiscardReplicaRequest,
+    EndLegacyCredentialsRequest, FenceRequest, GetNodeRequest, GetRoutesRequest, GetRoutesResponse, NodeDigest,
+    NodeSettings, NodeStatus, OfferNodeRequest, PromoteRequest, QuarantineRequest, RenewFenceRequest, RestoreRequest,
+    RetireRequest, Route, SealRequest, SetNodeRequest, StartReplicaRequest, TakeStockRequest, Token, UnfenceRequest,
+    VerifyReplicaRequest,
 };
 use shardlift_model::Role;
 use shardlift_pki::tls::{Credentials, Expected, channel};
@@ -92,6 +93,8 @@ async fn all_commands(client: &mut ShardControlClient<Channel>, token: Token) ->
         ("detach", client.detach(DetachRequest { node: name(), token }).await.err()),
         ("quarantine", client.quarantine(QuarantineRequest { node: name(), token }).await.err()),
         ("restore", client.restore(RestoreRequest { node: name(), token }).await.err()),
+        ("take stock", client.take_stock(TakeStockRequest { node: name(), token }).await.err()),
+        ("depose", client.depose(DeposeRequest { node: name(), token }).await.err()),
         ("end", client.end_legacy_credentials(EndLegacyCredentialsRequest { node: name(), token }).await.err()),
         ("discard", client.discard_replica(DiscardReplicaRequest { node: name(), token }).await.err()),
     ]

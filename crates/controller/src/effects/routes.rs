@@ -40,10 +40,11 @@ pub(super) async fn run(context: Context, version: u64) {
             if !context.inputs.report(Input::RoutesConfirmed { version }).await {
                 return;
             }
-            // A node that is being retired waits for its route next: its answer may come a moment after this confirmation.
+            // A node that is being retired waits for its route next: its answer may come a moment after this confirmation. So
+            // may the record that makes a node wait which is taken over.
             let waits = |world: &World| {
                 let mut stages = world.nodes.values().filter_map(|node| node.migration.as_ref()).map(|m| m.stage);
-                stages.any(|stage| matches!(stage, Stage::Retiring | Stage::Routing))
+                stages.any(|stage| matches!(stage, Stage::Retiring | Stage::Routing | Stage::Redirecting))
             };
             if !context.shared.world(waits) {
                 backoff = Backoff::new(context.pace.retry);
@@ -85,6 +86,7 @@ fn table(world: &World, version: u64) -> Option<Table> {
             shard: routed.shard.as_str().to_owned(),
             client_address: world.shards.get(routed.shard)?.client_address.clone(),
             token: Some(routed.token.into()),
+            sever: routed.sever,
         };
         Some((server_name, route))
     };
@@ -117,12 +119,14 @@ async fn sync(context: &Context, router: &RouterId, address: &str, version: u64,
     Err(format!("read back: version {held_version} instead of {version}, {missing} routes differ"))
 }
 
-/// The same way for the same placement. Tokens of the same generation differ with every start of a controller.
+/// The same way for the same placement. Tokens of the same generation differ with every start of a controller. A router that
+/// was not told to sever has not done so.
 fn same(held: &v1::Route, wanted: &v1::Route) -> bool {
     let generation = |route: &v1::Route| route.token.as_ref().map(|token| token.generation);
     held.node == wanted.node
         && held.shard == wanted.shard
         && held.client_address == wanted.client_address
+        && held.sever == wanted.sever
         && generation(held) == generation(wanted)
 }
 
@@ -187,6 +191,7 @@ mod tests {
             shard: "b".into(),
             client_address: "127.0.0.1:1".into(),
             token: Some(Token::new(1, 2, 3).into()),
+            sever: false,
         }
     }
 
@@ -221,5 +226,11 @@ mod tests {
         assert!(same(&other, &route(1, 0)));
         other.token = Some(Token::new(1, 3, 3).into());
         assert!(!same(&other, &route(1, 0)));
+    }
+
+    #[test]
+    fn a_route_that_does_not_sever_is_not_the_one_that_does() {
+        let severing = v1::Route { sever: true, ..route(1, 0) };
+        assert!(same(&severing, &severing) && !same(&route(1, 0), &severing));
     }
 }

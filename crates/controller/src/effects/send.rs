@@ -4,7 +4,7 @@
 //! retried; what may not is reported once per try, as the command's own sort of bad news.
 
 use super::Context;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Bounds};
 use crate::channels::{Deadline as _, Within as _};
 use crate::wire::{final_state, node_digest};
 use shardlift_api::fault::{CODE_HEADER, Fault, FaultKind};
@@ -18,8 +18,11 @@ use tonic::transport::Channel;
 /// How long a shard may take for a command that only records something.
 const RECORDED: Duration = Duration::from_secs(10);
 
-/// How long the promotion and the discarding of a large node may take.
+/// How long what reads, renames or deletes a large node may take, or breaks its requests off.
 const LARGE: Duration = Duration::from_secs(60);
+
+/// A shard that was given up is asked this much less often: it may come back in a month, or never.
+const GIVEN_UP_PATIENCE: u32 = 15;
 
 /// Internal errors of a shard in a row that are put down to a restart under way.
 const BROKEN_TRIES_MAX: u32 = 30;
@@ -59,8 +62,9 @@ impl From<Fault> for Failure {
 }
 
 pub(super) async fn run(context: Context, order: Order) {
-    let mut backoff = Backoff::new(context.pace.retry);
+    let mut backoff = Backoff::new(bounds(&order.command, context.pace.retry));
     let mut broken_tries = 0;
+    let mut told = String::new();
     loop {
         let Order { node, token, shard, command } = &order;
         let outcome = match attempt(&context, &order).await {
@@ -69,9 +73,14 @@ pub(super) async fn run(context: Context, order: Order) {
                 Some(outcome)
             }
             Err(failure) => {
-                context.wait(node, format!("{shard}: {}", failure.reason));
                 let Failure { kind, reason } = &failure;
-                tracing::warn!(%node, %token, %shard, command = word(command), ?kind, reason, "a command failed");
+                // That a shard which was given up is silent is what everybody expects; the stage says what it waits for.
+                let expected = matches!(command, Command::Depose) && *kind == FaultKind::Unavailable;
+                context.wait(node, (!expected).then(|| format!("{shard}: {reason}")));
+                if *reason != told {
+                    tracing::warn!(%node, %token, %shard, command = word(command), ?kind, reason, "a command failed");
+                    told.clone_from(reason);
+                }
                 broken_tries += u32::from(*kind == FaultKind::Internal);
                 verdict(command, &failure, broken_tries)
             }
@@ -85,6 +94,13 @@ pub(super) async fn run(context: Context, order: Order) {
     }
 }
 
+fn bounds(command: &Command, retry: Bounds) -> Bounds {
+    match command {
+        Command::Depose => Bounds { max: retry.max * GIVEN_UP_PATIENCE, ..retry },
+        _ => retry,
+    }
+}
+
 /// What to report of a failure; nothing for one that may pass.
 fn verdict(command: &Command, failure: &Failure, broken_tries: u32) -> Option<Outcome> {
     let reason = failure.reason.clone();
@@ -94,8 +110,9 @@ fn verdict(command: &Command, failure: &Failure, broken_tries: u32) -> Option<Ou
         // the cutover ends the wait.
         (Command::Fence | Command::CompleteReplica { .. } | Command::Seal { .. }, FaultKind::Internal) => None,
         (_, FaultKind::Internal) if broken_tries < BROKEN_TRIES_MAX => None,
-        // Missing counts as done.
-        (Command::DiscardReplica, FaultKind::NotFound) => Some(Outcome::Done),
+        // Missing counts as done: there is nothing to discard, and a former writer that came back without its data has nothing
+        // to give up.
+        (Command::DiscardReplica | Command::Detach | Command::Depose, FaultKind::NotFound) => Some(Outcome::Done),
         // The lease is over, the source was restarted, or somebody else fenced: all of these lead to a new fence.
         (Command::Fence | Command::Seal { .. }, FaultKind::Refused | FaultKind::StaleToken)
         | (Command::CompleteReplica { .. }, FaultKind::Refused | FaultKind::StaleToken) => {
@@ -146,6 +163,10 @@ async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
             client.retire(RECORDED.on(request)).within(RECORDED).await?;
             Ok(Outcome::Done)
         }
+        Command::TakeStock => {
+            let answer = client.take_stock(LARGE.on(v1::TakeStockRequest { node, token })).within(LARGE).await?;
+            Ok(Outcome::StockTaken { state: final_state(answer.into_inner().digest)? })
+        }
         _ => {
             attempt_plain(&mut client, command, node, token).await?;
             Ok(Outcome::Done)
@@ -189,6 +210,9 @@ async fn attempt_plain(
         Command::Detach => {
             client.detach(RECORDED.on(v1::DetachRequest { node, token })).within(RECORDED).await?;
         }
+        Command::Depose => {
+            client.depose(LARGE.on(v1::DeposeRequest { node, token })).within(LARGE).await?;
+        }
         Command::Quarantine => {
             client.quarantine(LARGE.on(v1::QuarantineRequest { node, token })).within(LARGE).await?;
         }
@@ -210,6 +234,7 @@ async fn attempt_plain(
         | Command::CompleteReplica { .. }
         | Command::Seal { .. }
         | Command::Promote { .. }
+        | Command::TakeStock
         | Command::Retire { .. } => {
             return Err(Status::internal("this command is answered with more than a word"));
         }
@@ -259,6 +284,8 @@ const fn word(command: &Command) -> &'static str {
         Command::Promote { .. } => "promote",
         Command::Retire { .. } => "retire",
         Command::Detach => "detach",
+        Command::TakeStock => "take_stock",
+        Command::Depose => "depose",
         Command::Quarantine => "quarantine",
         Command::Restore => "restore",
         Command::EndLegacyCredentials => "end_legacy_credentials",
@@ -268,61 +295,4 @@ const fn word(command: &Command) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shardlift_migration::FinalState;
-    use shardlift_model::Sha256;
-
-    const STATE: FinalState = FinalState { seq: 1, root: Sha256([0; 32]), objects: 0, bytes: 0, damaged: 0 };
-
-    fn promote() -> Command {
-        Command::Promote { expected: STATE, follower: "a".parse().unwrap() }
-    }
-
-    fn of(command: &Command, kind: FaultKind) -> Option<Outcome> {
-        verdict(command, &Failure { kind, reason: "why".into() }, 1)
-    }
-
-    #[test]
-    fn a_shard_out_of_reach_is_asked_again_and_never_reported() {
-        for command in [Command::Fence, Command::DiscardReplica, promote()] {
-            assert_eq!(of(&command, FaultKind::Unavailable), None);
-        }
-    }
-
-    #[test]
-    fn a_refusal_in_the_cutover_is_a_lost_fence_and_elsewhere_a_refusal() {
-        let cutover = [Command::Fence, Command::CompleteReplica { expected: STATE }, Command::Seal { expected: STATE }];
-        for command in cutover {
-            for kind in [FaultKind::Refused, FaultKind::StaleToken] {
-                assert_eq!(of(&command, kind), Some(Outcome::FenceLost { reason: "why".into() }));
-            }
-            assert_eq!(of(&command, FaultKind::NotFound), Some(Outcome::Refused { reason: "why".into() }));
-        }
-        for command in [Command::VerifyReplica, promote(), Command::Unfence] {
-            assert_eq!(of(&command, FaultKind::Refused), Some(Outcome::Refused { reason: "why".into() }));
-        }
-    }
-
-    #[test]
-    fn a_broken_shard_gets_time_to_be_restarted() {
-        let failure = Failure { kind: FaultKind::Internal, reason: "why".into() };
-        let refused = Some(Outcome::Refused { reason: "why".into() });
-        assert_eq!(verdict(&Command::VerifyReplica, &failure, 1), None);
-        assert_eq!(verdict(&Command::VerifyReplica, &failure, BROKEN_TRIES_MAX), refused);
-        assert_eq!(verdict(&Command::Seal { expected: STATE }, &failure, u32::MAX), None);
-    }
-
-    #[test]
-    fn a_broken_connection_is_no_word_of_the_shard() {
-        assert_eq!(Failure::from(Status::internal("h2 protocol error")).kind, FaultKind::Unavailable);
-        let said = Status::from(Fault::new(FaultKind::Internal, "said"));
-        assert_eq!(Failure::from(said).kind, FaultKind::Internal);
-    }
-
-    #[test]
-    fn a_missing_copy_counts_as_discarded() {
-        assert_eq!(of(&Command::DiscardReplica, FaultKind::NotFound), Some(Outcome::Done));
-        assert_ne!(of(&Command::Unfence, FaultKind::NotFound), Some(Outcome::Done));
-    }
-}
+mod tests;

@@ -71,7 +71,10 @@ async fn look(context: &Context, pair: &Pair) -> Vec<SoakFact> {
         facts.retain(|fact| !moving.soak.has(fact));
         Some(facts)
     });
-    context.shared.observe(|observed| {
+    context.shared.observe_in(|world, observed| {
+        if let (Some(known), Some(status)) = (world.nodes.get(&pair.node), &writer) {
+            observed.hear(known, &pair.writer, status);
+        }
         for (shard, status) in [(&pair.writer, writer), (&pair.follower, follower)] {
             if let Some(status) = status {
                 observed.note_node(shard, &pair.node, status);

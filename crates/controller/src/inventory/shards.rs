@@ -60,7 +60,12 @@ async fn look(context: &Context, shard: &ShardId, reported: &mut Reported) -> Re
         }
         inputs
     });
-    context.shared.observe(|observed| {
+    context.shared.observe_in(|world, observed| {
+        for (node, status) in &nodes {
+            if let Some(known) = world.nodes.get(node) {
+                observed.hear(known, shard, status);
+            }
+        }
         let seen = observed.shards.entry(shard.clone()).or_default();
         seen.nodes = nodes;
         seen.listed = true;
@@ -169,6 +174,7 @@ mod tests {
             enrolled_with: None,
             serials: vec![],
             old_copies: BTreeSet::new(),
+            taken_over: None,
             migration: None,
         }
     }

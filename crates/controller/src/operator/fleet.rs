@@ -8,7 +8,7 @@ use crate::wire::node_digest;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{CertificateState, Input, Node, World, explain};
+use shardlift_migration::{CertificateState, Input, Migration, Node, World, explain};
 use shardlift_model::{NodeId, UnixMillis};
 use std::ops::Bound;
 use time::OffsetDateTime;
@@ -45,7 +45,18 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         append_only: settings.append_only,
         holds: settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect(),
         way_back: way_back(world, observed, node),
+        loss: node.migration.as_ref().and_then(loss).unwrap_or_default(),
     }
+}
+
+/// What was given up when a node went back without its writer. More than the operator accepted is never lost, and less when
+/// its new writer had more.
+fn loss(moving: &Migration) -> Option<String> {
+    let takeover = moving.takeover.as_ref()?;
+    let seq = takeover.stock.map_or(takeover.after_seq, |stock| stock.seq);
+    let at = moving.cutover_at.map_or_else(String::new, |at| format!(", at {}", rfc3339(at)));
+    let why = moving.rollback_reason.as_deref().unwrap_or("no reason is on record");
+    Some(format!("what {} stored after its change {seq}{at}: {why}", moving.target))
 }
 
 /// What an operator gave as a reason, bounded, with who it was.
@@ -75,12 +86,12 @@ pub(crate) const fn certificate_word(state: &CertificateState) -> &'static str {
     }
 }
 
-fn unknown(node: &NodeId) -> Fault {
+pub(super) fn unknown(node: &NodeId) -> Fault {
     Fault::new(FaultKind::NotFound, format!("node {node} is not known\n`shardlift node list` shows all nodes"))
 }
 
 /// As people and programs read it.
-pub(super) fn rfc3339(at: UnixMillis) -> String {
+pub(crate) fn rfc3339(at: UnixMillis) -> String {
     let seconds = i64::try_from(at.0 / 1000).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     seconds.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} ms", at.0))
 }
@@ -177,6 +188,15 @@ impl OperatorService {
         asker: &str,
     ) -> Result<v1::FleetNode, Fault> {
         let node = convert::node(&request.node)?;
+        if let Some(accepted) = request.accepted_loss {
+            if request.rehearse {
+                let text = "a rehearsal loses nothing: either rehearse, or accept a loss";
+                return Err(Fault::new(FaultKind::Invalid, text));
+            }
+            self.take_over(&node, accepted, &request.reason, asker).await?;
+            return self.node_view(&node);
+        }
+        self.writer_answers(&node).await?;
         self.not_too_far_behind(|world| world.nodes.get(&node).into_iter().collect())?;
         let input = if request.rehearse {
             Input::RehearseRollback { node: node.clone() }
@@ -195,6 +215,12 @@ impl OperatorService {
         });
         let advice = "try again when `shardlift node show` says that it has caught up";
         behind.map_or(Ok(()), |what| Err(Fault::new(FaultKind::Refused, format!("{what}\n{advice}"))))
+    }
+
+    pub(super) async fn write_off_writer_checked(&self, name: &str) -> Result<v1::FleetNode, Fault> {
+        let node = convert::node(name)?;
+        self.submit(Input::WriteOffWriter { node: node.clone() }).await?;
+        self.node_view(&node)
     }
 
     pub(super) async fn restore_node_checked(&self, name: &str) -> Result<v1::FleetNode, Fault> {

@@ -11,10 +11,11 @@ const CUTOVER: Duration = Duration::from_millis(500);
 /// Changes that a follower takes over in a second, at a cautious guess.
 const CHANGES_PER_SECOND: u64 = 200;
 
-/// `None` while there is none: before the commit, and once the old copy is in quarantine.
+/// `None` while there is none: before the commit, once the old copy is in quarantine, and when the node is back and only its
+/// former writer, which was given up, is still waited for.
 pub(crate) fn way_back(world: &World, observed: &Observed, node: &Node) -> Option<v1::WayBack> {
     let moving = node.migration.as_ref()?;
-    if !moving.is_soaking() && !moving.is_back() || moving.stage.is_over() {
+    if !moving.is_soaking() && !moving.is_back() || moving.is_concluded() {
         return None;
     }
     let replica = observed.replica(node);

@@ -2,7 +2,8 @@
 
 use super::stages::{customer_words, operator_words};
 use super::{Concerns, Told};
-use shardlift_migration::{Event, FinalState, SoakFact};
+use crate::operator::rfc3339;
+use shardlift_migration::{Event, FinalState, SoakFact, Way, World};
 use shardlift_model::{ByteCount, NodeId};
 
 fn node_told(node: &NodeId, operator: String, customer: Option<String>) -> Told {
@@ -14,7 +15,7 @@ fn state_words(state: &FinalState) -> String {
     format!("change {seq}, {objects} objects, {}, {damaged} damaged", ByteCount(*bytes))
 }
 
-pub(super) fn tell_of_node(event: &Event) -> Told {
+pub(super) fn tell_of_node(event: &Event, before: &World) -> Told {
     match event {
         Event::NodeFound { node, customer, shard, generation, .. } => Told {
             concerns: Concerns::NewNode(node.clone(), customer.clone()),
@@ -26,7 +27,8 @@ pub(super) fn tell_of_node(event: &Event) -> Told {
             node_told(node, operator, Some(format!("{node} connects to {server_name}.")))
         }
         Event::StageEntered { node, stage, .. } => {
-            let customer = customer_words(*stage).map(|words| format!("{node} {words}."));
+            let way = before.migration(node).map_or(Way::Forward, |(_, moving)| moving.way());
+            let customer = customer_words(*stage, way).map(|words| format!("{node} {words}."));
             node_told(node, format!("{node} {}.", operator_words(*stage)), customer)
         }
         Event::ReplicaVerified { node, state } => {
@@ -75,6 +77,32 @@ fn tell_of_node_further(event: &Event) -> Told {
         Event::SoakFactSeen { node, fact, .. } => {
             let (operator, customer) = soak_words(fact);
             node_told(node, format!("{node} {operator}."), customer.map(|words| format!("{node} {words}.")))
+        }
+        other => tell_of_takeover(other),
+    }
+}
+
+fn tell_of_takeover(event: &Event) -> Told {
+    match event {
+        Event::TakeoverStarted { node, after_seq, reason, at } => {
+            let operator =
+                format!("{node} goes back without its writer, whose changes after {after_seq} are given up: {reason}.");
+            let customer = format!(
+                "{node} is being moved back to its former server, because its present one has failed. Backups stored shortly \
+                 before {} may not be available any more.",
+                rfc3339(*at)
+            );
+            node_told(node, operator, Some(customer))
+        }
+        Event::StockTaken { node, state } => {
+            node_told(node, format!("The copy that takes {node} over has {}.", state_words(state)), None)
+        }
+        Event::TakeoverCommitted { placement, .. } => {
+            let node = &placement.node;
+            node_told(node, format!("{node} is committed to {} without its former writer.", placement.shard), None)
+        }
+        Event::WriterWrittenOff { node, .. } => {
+            node_told(node, format!("The former writer of {node} will never return and is not waited for."), None)
         }
         other => tell_of_certificate(other),
     }

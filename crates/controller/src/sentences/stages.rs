@@ -1,6 +1,6 @@
 //! The stages of a move, as the rest of a sentence that begins with the node.
 
-use shardlift_migration::Stage;
+use shardlift_migration::{Stage, Way};
 
 /// For operators.
 pub(crate) const fn operator_words(stage: Stage) -> &'static str {
@@ -24,6 +24,9 @@ pub(crate) const fn operator_words(stage: Stage) -> &'static str {
         Stage::Probing => "is being probed through the routers",
         Stage::Soaking => "is served by its target and soaks; its source follows",
         Stage::Detaching => "is back; its target stops following and keeps what it has",
+        Stage::TakingStock => "has lost its writer; its follower stops following and says what it has",
+        Stage::Redirecting => "waits until no router passes anybody to its former writer",
+        Stage::Deposing => "is back; its former writer has to give up what it has when it returns",
         Stage::Releasing => "ends its old credentials",
         Stage::Quarantining => "has its old copy renamed aside",
         Stage::Released => "is released",
@@ -37,8 +40,11 @@ pub(crate) const fn operator_words(stage: Stage) -> &'static str {
 }
 
 /// For the node's customer; `None` where a stage changes nothing that a customer would notice.
-pub(crate) const fn customer_words(stage: Stage) -> Option<&'static str> {
+pub(crate) const fn customer_words(stage: Stage, way: Way) -> Option<&'static str> {
     match stage {
+        // What was lost was said when it was given up; that a former server is dealt with is nobody's concern.
+        Stage::Deposing => Some("is served by its former server again; the next backup goes there"),
+        Stage::RolledBack if matches!(way, Way::WithoutWriter) => None,
         Stage::Planned => Some("is planned to move"),
         Stage::Copying => Some("is being copied to its new server while backups go on"),
         Stage::CatchingUp => Some("is copied; new backups follow"),
@@ -61,6 +67,8 @@ pub(crate) const fn customer_words(stage: Stage) -> Option<&'static str> {
         | Stage::Retiring
         | Stage::Probing
         | Stage::Detaching
+        | Stage::TakingStock
+        | Stage::Redirecting
         | Stage::Releasing
         | Stage::Quarantining
         | Stage::Restoring

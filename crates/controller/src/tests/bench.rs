@@ -42,6 +42,7 @@ pub(super) fn pace() -> Pace {
         retry: Bounds { min: Duration::from_millis(5), max: Duration::from_millis(50) },
         watch: Duration::from_millis(15),
         routes: Duration::from_millis(100),
+        silence: Duration::from_millis(200),
         inventory_active: Duration::from_millis(30),
         inventory_idle: Duration::from_millis(30),
     }

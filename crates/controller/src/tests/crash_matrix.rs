@@ -193,6 +193,13 @@ async fn shards_that_refuse_repetitions_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routers_that_sever_nothing_leave_a_writer_beside_the_one_that_takes_over() {
+    let cell = Cell { mutant: Some(Mutant::SeversNothing), ..Cell::calm(Path::Takeover) };
+    let why = cell.run(Ca::new()).await.map(drop).unwrap_err();
+    assert!(why.contains("INV-01"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_that_does_not_happen_fails_its_cell() {
     let taken = TakenSteps::new();
     let mishap = Some((Spot::Commit(9), Mishap::CrashBefore));

@@ -1,7 +1,7 @@
 //! A router without clients: a table with the rules of the protocol, and probes answered with the credentials of the shard
 //! that the table names.
 
-use super::yard::{Mishap, Spot, Yard};
+use super::yard::{Mishap, Mutant, Spot, Yard};
 use prost::Message as _;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, router_control_server::RouterControl};
@@ -80,6 +80,19 @@ impl FakeRouter {
         })
     }
 
+    /// Connections that were passed elsewhere are ended before the change is answered.
+    fn sever(&self, change: &v1::ApplyRoutesRequest) {
+        self.yard.with(|copies| {
+            if copies.mishaps.mutant == Some(Mutant::SeversNothing) {
+                return;
+            }
+            for route in change.upserts.iter().filter(|route| route.sever) {
+                let generation = route.token.as_ref().map_or(0, |token| token.generation);
+                copies.severed.insert(route.node.parse().unwrap(), generation);
+            }
+        });
+    }
+
     fn arrive_late(&self, table: &mut Table) {
         let late = self.yard.with(|copies| {
             copies.mishaps.arrived_late += usize::from(copies.mishaps.late_routes.is_some());
@@ -105,6 +118,7 @@ impl RouterControl for FakeRouter {
             return Err(lost().into());
         }
         table.apply(&change)?;
+        self.sever(&change);
         if mishap == Some(Mishap::Doubled) {
             table.apply(&change)?;
         }
@@ -163,6 +177,7 @@ async fn answer(
     let mut request = vec![0; length as usize];
     stream.read_exact(&mut request).await?;
     let request = v1::ProbeRequest::decode(&request[..]).map_err(std::io::Error::other)?;
+    yard.reach(&shard.parse().unwrap()).map_err(std::io::Error::other)?;
     let copy = yard.with(|copies| copies.all.get(&(shard.parse().unwrap(), request.node.parse().unwrap())).cloned());
     let copy = copy.ok_or_else(|| std::io::Error::other("no such node"))?;
     let broken = yard.with(|copies| {

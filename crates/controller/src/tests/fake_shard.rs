@@ -29,6 +29,9 @@ impl FakeShard {
         let node: NodeId = node.parse().unwrap();
         self.yard.with(|copies| {
             let source = copies.all.get(&(self.shard.clone(), node.clone()))?.source.clone()?;
+            if copies.gone.contains(&source) {
+                return None;
+            }
             copies.all.get(&(source, node)).cloned()
         })
     }
@@ -37,6 +40,7 @@ impl FakeShard {
 #[tonic::async_trait]
 impl ShardControl for FakeShard {
     async fn describe_shard(&self, _: Request<v1::DescribeShardRequest>) -> Answer<v1::DescribeShardResponse> {
+        self.yard.reach(&self.shard)?;
         let nodes = self.yard.with(|copies| copies.all.keys().filter(|(shard, _)| *shard == self.shard).count());
         Ok(Response::new(v1::DescribeShardResponse {
             shard: self.shard.to_string(),
@@ -50,6 +54,7 @@ impl ShardControl for FakeShard {
     }
 
     async fn list_nodes(&self, request: Request<v1::ListNodesRequest>) -> Answer<v1::ListNodesResponse> {
+        self.yard.reach(&self.shard)?;
         let after = request.into_inner().after;
         let nodes = self.yard.with(|copies| {
             let own =
@@ -62,6 +67,7 @@ impl ShardControl for FakeShard {
     }
 
     async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Answer<v1::NodeStatus> {
+        self.yard.reach(&self.shard)?;
         let name = request.into_inner().node;
         let source = self.at_source(&name);
         let node: NodeId = name.parse().unwrap();
@@ -69,6 +75,7 @@ impl ShardControl for FakeShard {
             let copy = copies.all.get_mut(&(self.shard.clone(), node.clone()))?;
             copy.looks += 1;
             if copy.mode == NodeMode::Incoming
+                && !copy.stocked
                 && let Some(source) = &source
             {
                 let reached = if copy.looks < 2 { source.seq / 2 } else { source.seq };
@@ -143,6 +150,17 @@ impl ShardControl for FakeShard {
     async fn detach(&self, request: Request<v1::DetachRequest>) -> Answer<v1::NodeStatus> {
         let v1::DetachRequest { node, token } = request.into_inner();
         self.act(&node, token, Order::Detach)
+    }
+
+    async fn take_stock(&self, request: Request<v1::TakeStockRequest>) -> Answer<v1::TakeStockResponse> {
+        let v1::TakeStockRequest { node, token } = request.into_inner();
+        let copy = self.order(&node, token, Order::TakeStock)?;
+        Ok(Response::new(v1::TakeStockResponse { digest: Some(copy.digest()) }))
+    }
+
+    async fn depose(&self, request: Request<v1::DeposeRequest>) -> Answer<v1::NodeStatus> {
+        let v1::DeposeRequest { node, token } = request.into_inner();
+        self.act(&node, token, Order::Depose)
     }
 
     async fn quarantine(&self, request: Request<v1::QuarantineRequest>) -> Answer<v1::NodeStatus> {

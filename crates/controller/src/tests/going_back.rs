@@ -42,7 +42,7 @@ fn mode(bench: &Bench, shard: &str) -> NodeMode {
 }
 
 async fn roll_back(running: &Running, rehearse: bool) {
-    let request = v1::RollBackNodeRequest { node: NODE.into(), reason: "slow".into(), rehearse };
+    let request = v1::RollBackNodeRequest { node: NODE.into(), reason: "slow".into(), rehearse, accepted_loss: None };
     running.operator.roll_back_node(Request::new(request)).await.unwrap();
 }
 

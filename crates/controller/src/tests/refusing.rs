@@ -37,15 +37,12 @@ async fn refusals_are_in_words_and_change_nothing() {
     check(operator.show_node(show("../etc")).await, FaultKind::Invalid, "node: ");
     let abort = v1::AbortNodeRequest { node: "nobody".into(), reason: String::new() };
     check(operator.abort_node(Request::new(abort)).await, FaultKind::NotFound, "nobody");
-    let back = |node: &str| {
-        let (node, reason, rehearse) = (node.into(), String::new(), false);
-        Request::new(v1::RollBackNodeRequest { node, reason, rehearse })
-    };
+    let back = |node: &str| Request::new(v1::RollBackNodeRequest { node: node.into(), ..Default::default() });
     check(operator.roll_back_node(back("nobody")).await, FaultKind::NotFound, "nobody");
     check(operator.roll_back_node(back("acme/web-1")).await, FaultKind::Refused, "node abort");
     let restore = v1::RestoreNodeRequest { node: "acme/web-1".into() };
     check(operator.restore_node(Request::new(restore)).await, FaultKind::Refused, "acme/web-1");
-    let back = v1::RollBackBatchRequest { batch: "canary".into(), reason: String::new() };
+    let back = v1::RollBackBatchRequest { batch: "canary".into(), ..Default::default() };
     check(operator.roll_back_batch(Request::new(back)).await, FaultKind::Refused, "canary");
     let diagnose = v1::DiagnoseRequest { node: "nobody".into() };
     check(operator.diagnose(Request::new(diagnose)).await, FaultKind::NotFound, "nobody");

@@ -9,7 +9,7 @@ pub(super) use mishaps::{Call, Mishap, Mishaps, Mutant, Spot, Taken};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
 use shardlift_model::{NodeId, ShardId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 #[derive(Debug, Default)]
@@ -23,6 +23,10 @@ pub(super) struct Copies {
     /// What clients were told is stored, for the nodes that have clients.
     pub(super) acknowledged: BTreeMap<NodeId, u64>,
     pub(super) mishaps: Mishaps,
+    /// Shards that answer nobody.
+    pub(super) gone: BTreeSet<ShardId>,
+    /// Below this generation, no router passes clients of a node to anybody any more.
+    pub(super) severed: BTreeMap<NodeId, u64>,
 }
 
 /// Shared by all fake parts.
@@ -36,6 +40,11 @@ impl Yard {
         let found = copies.violated();
         copies.violations.extend(found);
         result
+    }
+
+    /// An error when the shard is gone.
+    pub(super) fn reach(&self, shard: &ShardId) -> Result<(), Fault> {
+        self.with(|copies| if copies.gone.contains(shard) { Err(lost()) } else { Ok(()) })
     }
 
     /// A command arrives; what comes back is the copy after it.
@@ -57,7 +66,7 @@ fn lost() -> Fault {
 
 impl Copies {
     fn arrive(&mut self, call: &Call) -> Result<Copy, Fault> {
-        if self.mishaps.down {
+        if self.mishaps.down || self.gone.contains(&call.shard) {
             return Err(lost());
         }
         let held = self.mishaps.holds(call);
@@ -117,7 +126,9 @@ impl Copies {
             }
         }
         let source = self.all.get(&key).and_then(|copy| copy.source.clone());
-        let giver = source.and_then(|source| self.all.get(&(source, node.clone())).cloned());
+        let giver = source
+            .filter(|source| !self.gone.contains(source))
+            .and_then(|source| self.all.get(&(source, node.clone())).cloned());
         if order.creates() {
             self.all.entry(key.clone()).or_insert_with(Copy::unknown);
         }
@@ -153,12 +164,21 @@ impl Copies {
         self.acknowledged.insert(node.clone(), writer.seq);
     }
 
-    /// INV-01: at most one shard serves a node. A promoted copy beside a source that could still resume is a second writer.
+    /// Somebody gives up what clients were told after this change.
+    pub(super) fn accept_loss(&mut self, node: &NodeId, after_seq: u64) {
+        if let Some(acknowledged) = self.acknowledged.get_mut(node) {
+            *acknowledged = after_seq.min(*acknowledged);
+        }
+    }
+
+    /// INV-01: at most one shard serves a node to clients that come through a router. A promoted copy beside a source that could
+    /// still resume is a second writer; one beside a shard to which no router passes anybody any more is not.
     /// INV-02: whoever serves it has all that clients were told is stored.
     pub(super) fn violated(&self) -> Option<String> {
         let mut writers: BTreeMap<&NodeId, Vec<&ShardId>> = BTreeMap::new();
         for ((shard, node), copy) in &self.all {
-            if matches!(copy.mode, NodeMode::Serving | NodeMode::Fenced) {
+            let reached = copy.generation >= self.severed.get(node).copied().unwrap_or(0);
+            if matches!(copy.mode, NodeMode::Serving | NodeMode::Fenced) && reached {
                 writers.entry(node).or_default().push(shard);
                 let wanted = self.acknowledged.get(node).copied().unwrap_or(0);
                 if copy.seq < wanted {
@@ -220,6 +240,34 @@ fn two_writers_are_noticed() {
     assert!(yard.with(|copies| copies.violations.clone()).is_empty());
     yard.with(|copies| copies.all.insert(("t".parse().unwrap(), node.clone()), Copy::serving(1)));
     assert!(!yard.with(|copies| copies.violations.clone()).is_empty());
+}
+
+#[test]
+fn a_writer_that_was_given_up_is_one_until_the_routers_have_severed_it() {
+    let yard = Yard::default();
+    let node: NodeId = "a".parse().unwrap();
+    let writer = |generation| Copy { generation, ..Copy::serving(1) };
+    yard.with(|copies| copies.all.insert(("t".parse().unwrap(), node.clone()), writer(2)));
+    yard.with(|copies| copies.severed.insert(node.clone(), 3));
+    yard.with(|copies| copies.all.insert(("s".parse().unwrap(), node.clone()), writer(3)));
+    assert!(yard.with(|copies| copies.violations.clone()).is_empty());
+    yard.with(|copies| copies.severed.clear());
+    assert!(yard.with(|copies| copies.violations[0].starts_with("INV-01")));
+}
+
+#[test]
+fn only_what_was_given_up_may_be_lost() {
+    let yard = Yard::default();
+    let node: NodeId = "a".parse().unwrap();
+    yard.with(|copies| copies.all.insert(("s".parse().unwrap(), node.clone()), Copy::serving(1)));
+    yard.with(|copies| copies.write(&node, 4));
+    yard.with(|copies| {
+        copies.accept_loss(&node, 3);
+        copies.all.values_mut().for_each(|copy| copy.seq = 3);
+    });
+    assert!(yard.with(|copies| copies.violations.clone()).is_empty());
+    yard.with(|copies| copies.all.values_mut().for_each(|copy| copy.seq = 2));
+    assert!(yard.with(|copies| copies.violations[0].starts_with("INV-02")));
 }
 
 #[test]

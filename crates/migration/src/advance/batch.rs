@@ -57,14 +57,14 @@ fn commit(world: &World, batch: &Batch, now: UnixMillis) -> Option<Event> {
 
 /// None of its nodes is served by its target under this batch any more.
 fn ended(world: &World, batch: &Batch, now: UnixMillis) -> Option<Event> {
-    if !world.members(batch).all(|(_, moving)| moving.stage.is_over()) {
+    if !world.members(batch).all(|(_, moving)| moving.is_concluded()) {
         return None;
     }
     let has = |stage| world.members(batch).any(|(_, moving)| moving.stage == stage);
     let name = batch.batch.clone();
     match batch.phase {
         BatchPhase::Soaking if has(Stage::Released) => Some(Event::BatchReleased { batch: name, at: now }),
-        _ if has(Stage::RolledBack) => Some(Event::BatchRolledBack { batch: name }),
+        _ if has(Stage::RolledBack) || has(Stage::Deposing) => Some(Event::BatchRolledBack { batch: name }),
         _ => None,
     }
 }

@@ -1,9 +1,10 @@
 //! What follows for single nodes.
 
 use crate::batch::{Batch, BatchPhase};
+use crate::command::FinalState;
 use crate::event::{Event, Placement};
 use crate::node::{CertificateState, Migration, Node};
-use crate::stage::{Direction, Stage};
+use crate::stage::{Stage, Way};
 use crate::world::World;
 use shardlift_model::UnixMillis;
 
@@ -51,6 +52,9 @@ fn follows(world: &World, node: &Node, moving: &Migration, now: UnixMillis) -> O
     if moving.is_back() && moving.stage == Stage::Sealed {
         return commit_back(node, moving, now);
     }
+    if moving.stage == Stage::TakingStock {
+        return commit_takeover(node, moving, now);
+    }
     next(world, node, moving).map(|stage| node.enter(stage, now))
 }
 
@@ -62,11 +66,13 @@ fn next(world: &World, node: &Node, moving: &Migration) -> Option<Stage> {
         Stage::Ready if phase == Some(BatchPhase::CuttingOver) => Stage::Fencing,
         Stage::Fencing if moving.final_state.is_some() => Stage::Completing,
         Stage::Completing if moving.is_equal() => Stage::Sealing,
-        Stage::Promoting if moving.promoted.is_some() => Stage::Retiring,
+        Stage::Promoting if moving.promoted.is_some() => moving.promoted_leads_to(),
         // Nobody to read back, nobody to ask.
         Stage::Routing if world.routers.is_empty() => Stage::Probing,
+        Stage::Redirecting if world.routers.is_empty() => Stage::Promoting,
         Stage::Probing if world.routers.is_empty() => moving.probed(),
         Stage::Soaking if phase == Some(BatchPhase::Released) => Stage::Releasing,
+        Stage::Deposing if moving.takeover.as_ref().is_some_and(|takeover| takeover.written_off) => Stage::RolledBack,
         _ => return None,
     })
 }
@@ -95,6 +101,12 @@ fn commit_back(node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event
     Some(Event::RollbackCommitted { at: now, placements: vec![node.new_placement(moving)?] })
 }
 
+/// As soon as the stock is known: there is nobody to compare it with.
+fn commit_takeover(node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event> {
+    let final_state = moving.takeover.as_ref()?.stock?;
+    Some(Event::TakeoverCommitted { at: now, placement: node.placement_at(moving, final_state) })
+}
+
 fn begins_anew(world: &World, node: &Node, moving: &Migration, now: UnixMillis) -> Option<Event> {
     let stage = moving.stage.again()?;
     let max = world.limits.fence_attempts_max;
@@ -109,17 +121,30 @@ fn begins_anew(world: &World, node: &Node, moving: &Migration, now: UnixMillis) 
 impl Node {
     /// Where the commit of its move puts it.
     pub(crate) fn new_placement(&self, moving: &Migration) -> Option<Placement> {
+        Some(self.placement_at(moving, moving.final_state?))
+    }
+
+    fn placement_at(&self, moving: &Migration, final_state: FinalState) -> Placement {
         let (shard, generation) = (moving.taker().clone(), self.generation.next());
-        Some(Placement { node: self.node.clone(), shard, generation, final_state: moving.final_state? })
+        Placement { node: self.node.clone(), shard, generation, final_state }
     }
 }
 
 impl Migration {
     /// The stage after a probe that found the taker.
-    pub(crate) const fn probed(&self) -> Stage {
-        match self.direction {
-            Direction::Forward => Stage::Soaking,
-            Direction::Back => Stage::Detaching,
+    pub(crate) fn probed(&self) -> Stage {
+        match self.way() {
+            Way::Forward => Stage::Soaking,
+            Way::Back => Stage::Detaching,
+            Way::WithoutWriter => Stage::Deposing,
+        }
+    }
+
+    /// The stage after the promotion. A giver that is gone is not retired, and the routes lead to the taker already.
+    fn promoted_leads_to(&self) -> Stage {
+        match self.way() {
+            Way::Forward | Way::Back => Stage::Retiring,
+            Way::WithoutWriter => Stage::Probing,
         }
     }
 }

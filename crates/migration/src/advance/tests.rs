@@ -118,7 +118,7 @@ fn without_a_router_routing_and_probing_pass_at_once() {
 }
 
 /// A journal with all that can happen to a batch of three: damage and a retry, a lost fence, an undo, a commit, a rehearsal,
-/// a way back, a release, an old copy that is taken out again.
+/// a way back, a release, an old copy that is taken out again, and a takeover.
 fn eventful() -> Vec<Event> {
     let mut bench = Bench::started(&["n1", "n2", "n3"]);
     bench.drive("n1", Stage::Copying);
@@ -148,6 +148,15 @@ fn eventful() -> Vec<Event> {
     bench.input(Input::RestoreNode { node: node("n3") }).unwrap();
     bench.drive("n3", Stage::Soaking);
     bench.drive("n3", Stage::Released);
+    bench.input(Input::RestoreNode { node: node("n3") }).unwrap();
+    bench.drive("n3", Stage::Soaking);
+    bench.take_over("n3", 9).unwrap();
+    bench.answer("n3", Outcome::StockTaken { state: crate::fixture::state(8) });
+    bench.take_over("n3", 8).unwrap();
+    bench.drive("n3", Stage::Deposing);
+    bench.answer("n3", Outcome::Refused { reason: "disk full".to_owned() });
+    bench.input(Input::WriteOffWriter { node: node("n3") }).unwrap();
+    assert_eq!(bench.stage("n3"), Stage::RolledBack);
     bench.journal
 }
 
@@ -174,6 +183,9 @@ fn a_crash_after_any_event_leads_on_to_an_end() {
 fn finish(bench: &mut Bench) {
     for _ in 0..200 {
         for name in ["n1", "n2", "n3"] {
+            if bench.stages().get(name) == Some(&Stage::TakingStock) {
+                bench.take_over(name, 8).unwrap();
+            }
             bench.input(Input::RetryNode { node: node(name), accept_damaged: true }).map_or_else(drop, drop);
             if let Some(outcome) = bench.good_answer(name) {
                 bench.answer(name, outcome);

@@ -37,11 +37,7 @@ impl World {
     }
 
     fn begin_way_back(&mut self, node: &NodeId, reason: &str, rehearsal: bool, at: UnixMillis) {
-        let bad = |moving: &Migration| {
-            let verdict = self.batches.get(&moving.batch).and_then(|batch| batch.verdict.as_ref());
-            !rehearsal && matches!(verdict, Some(Verdict::Bad { .. }))
-        };
-        let heeds = self.migration(node).is_some_and(|(_, moving)| bad(moving));
+        let heeds = !rehearsal && self.is_in_bad_batch(node);
         self.with_step(node, |moving| {
             moving.direction = Direction::Back;
             moving.enter(Stage::Fencing, at);
@@ -57,8 +53,14 @@ impl World {
         });
     }
 
+    /// True when the verdict on a node's batch is bad: a way back that begins now heeds it.
+    pub(super) fn is_in_bad_batch(&self, node: &NodeId) -> bool {
+        let batch = self.migration(node).and_then(|(_, moving)| self.batches.get(&moving.batch));
+        matches!(batch.and_then(|batch| batch.verdict.as_ref()), Some(Verdict::Bad { .. }))
+    }
+
     /// A change that is a stage of its own, with the next step.
-    fn with_step(&mut self, node: &NodeId, change: impl FnOnce(&mut Migration)) {
+    pub(super) fn with_step(&mut self, node: &NodeId, change: impl FnOnce(&mut Migration)) {
         let Some(node) = self.nodes.get_mut(node) else { return };
         let Some(moving) = &mut node.migration else { return };
         node.step = node.step.next();

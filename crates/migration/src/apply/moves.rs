@@ -8,15 +8,20 @@ use crate::world::World;
 use shardlift_model::{NodeId, Step, UnixMillis};
 
 impl World {
-    /// The commit of either direction: the taker is the writer by record.
+    /// The commit of a batch or of a way back: the taker is the writer by record, and is to be promoted.
     pub(super) fn place(&mut self, placement: &Placement, at: UnixMillis) {
+        self.place_at(placement, Stage::Promoting, at);
+    }
+
+    /// A commit, and the stage that follows it.
+    pub(super) fn place_at(&mut self, placement: &Placement, stage: Stage, at: UnixMillis) {
         let Some(node) = self.nodes.get_mut(&placement.node) else { return };
         node.shard = placement.shard.clone();
         node.generation = placement.generation;
         node.old_copies.remove(&placement.shard);
         let sealed_step = std::mem::replace(&mut node.step, Step(1));
         if let Some(moving) = &mut node.migration {
-            moving.enter(Stage::Promoting, at);
+            moving.enter(stage, at);
             moving.sealed_step = Some(sealed_step);
             moving.promoted = None;
             moving.final_state = Some(placement.final_state);
@@ -52,26 +57,33 @@ impl World {
         }
     }
 
-    fn enter_stage(&mut self, node: &NodeId, stage: Stage, step: Step, at: UnixMillis) {
-        let Some(node) = self.nodes.get_mut(node) else { return };
+    fn enter_stage(&mut self, name: &NodeId, stage: Stage, step: Step, at: UnixMillis) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
         let Some(moving) = &mut node.migration else { return };
         node.step = step;
-        if moving.stage == Stage::Promoting && stage == Stage::Retiring {
-            // From here on the taker can serve: the node's route changes.
-            self.route_version = self.route_version.saturating_add(1);
-            moving.route_version = Some(self.route_version);
-        }
+        let promoted = moving.stage == Stage::Promoting && stage == Stage::Retiring;
         moving.enter(stage, at);
         if stage == Stage::RolledBack {
             node.old_copies.insert(moving.target.clone());
         }
+        let batch = moving.batch.clone();
+        if promoted {
+            // From here on the taker can serve.
+            self.change_route(name);
+        }
         if stage == Stage::Starting {
             // Work that begins anew is not ready any more.
-            let batch = moving.batch.clone();
             self.with_batch(&batch, |batch| {
                 batch.ready_at = batch.ready_at.filter(|_| batch.phase != BatchPhase::Preparing);
             });
         }
+    }
+
+    /// INV-06: a node's route changes, under the next version.
+    pub(super) fn change_route(&mut self, node: &NodeId) {
+        let version = self.route_version.saturating_add(1);
+        self.route_version = version;
+        self.with_move(node, |moving| moving.route_version = Some(version));
     }
 }
 

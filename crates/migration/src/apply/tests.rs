@@ -5,7 +5,7 @@ use crate::{Event, Stage};
 
 #[test]
 fn events_about_what_is_not_there_are_ignored() {
-    for stage in [Stage::Released, Stage::Aborted] {
+    for stage in [Stage::Released, Stage::Aborted, Stage::Deposing] {
         for event in Bench::at(stage).journal {
             let mut world = empty_world();
             world.apply(&event);

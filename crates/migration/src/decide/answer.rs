@@ -14,6 +14,11 @@ use shardlift_model::{NodeId, Token, UnixMillis};
 const ACCEPT_DAMAGED: &str = "repair the repository at the source, or accept the damage with \
                               `shardlift node retry NODE --accept-damaged`; the node blocks its batch until then";
 
+/// What to do about damage in the only copy that is left.
+const ACCEPT_DAMAGED_STOCK: &str = "repair the repository's files at the shard that takes the node over, then \
+                                    `shardlift node retry NODE`; or accept the damage with \
+                                    `shardlift node retry NODE --accept-damaged`; no clients are served until then";
+
 pub(super) fn answer(world: &World, node: &NodeId, token: Token, outcome: &Outcome, now: UnixMillis) -> Vec<Event> {
     let Some((known, moving)) = world.migration(node) else { return vec![] };
     if world.token(known) != token || moving.is_idle() || moving.stage.is_over() {
@@ -27,11 +32,16 @@ pub(super) fn routes_confirmed(world: &World, version: u64, now: UnixMillis) -> 
     if version > world.route_version {
         return vec![];
     }
-    let waiting = world.nodes.values().filter(|node| {
-        let moving = node.migration.as_ref().filter(|moving| moving.stage == Stage::Routing && !moving.is_idle());
-        moving.is_some_and(|moving| moving.route_version.is_some_and(|own| own <= version))
-    });
-    waiting.map(|node| node.enter(Stage::Probing, now)).collect()
+    let next = |node: &Node| {
+        let moving = node.migration.as_ref().filter(|moving| !moving.is_idle())?;
+        let confirmed = moving.route_version.is_some_and(|own| own <= version);
+        match moving.stage {
+            Stage::Routing if confirmed => Some(node.enter(Stage::Probing, now)),
+            Stage::Redirecting if confirmed => Some(node.enter(Stage::Promoting, now)),
+            _ => None,
+        }
+    };
+    world.nodes.values().filter_map(next).collect()
 }
 
 impl Node {
@@ -63,6 +73,7 @@ impl Answered<'_> {
                 let right = *shard == *self.moving.taker() && *generation == self.known.generation && *serving;
                 (self.moving.stage == Stage::Probing && right).then(|| self.enter(self.moving.probed()))
             }
+            Outcome::StockTaken { state } => self.stock_taken(*state),
             Outcome::Promoted { seq, snapshots } => self.promoted(*seq, *snapshots),
             Outcome::FenceLost { reason } if self.moving.stage.again() == Some(Stage::Fencing) => {
                 Some(self.fence_lost(bounded(reason)))
@@ -80,7 +91,7 @@ impl Answered<'_> {
             Stage::VerifyRequested => Stage::Verifying,
             Stage::Sealing => Stage::Sealed,
             Stage::Retiring => Stage::Routing,
-            Stage::Detaching => Stage::RolledBack,
+            Stage::Detaching | Stage::Deposing => Stage::RolledBack,
             Stage::Releasing => Stage::Quarantining,
             Stage::Quarantining => Stage::Released,
             Stage::Restoring => Stage::Resuming,
@@ -94,6 +105,30 @@ impl Answered<'_> {
             _ => return None,
         };
         Some(self.enter(next))
+    }
+
+    fn stock_taken(&self, state: FinalState) -> Option<Event> {
+        let takeover = self.moving.takeover.as_ref().filter(|takeover| takeover.stock.is_none())?;
+        if self.moving.stage != Stage::TakingStock {
+            return None;
+        }
+        let (giver, taker) = (self.moving.giver(), self.moving.taker());
+        if state.seq < takeover.after_seq {
+            let reason = format!(
+                "`{taker}` has the changes of `{giver}` up to {} only; what was given up are those after {}",
+                state.seq, takeover.after_seq
+            );
+            let advice = format!(
+                "find out why `{taker}` has less than it had; or give up all after {0}: \
+                 `shardlift node rollback NODE --accept-loss {0}`",
+                state.seq
+            );
+            return Some(self.hold(reason, &advice));
+        }
+        if self.moving.tolerates(&state) {
+            return Some(Event::StockTaken { node: self.known.node.clone(), state });
+        }
+        Some(self.hold(damaged(&state), ACCEPT_DAMAGED_STOCK))
     }
 
     fn promoted(&self, seq: u64, snapshots: u64) -> Option<Event> {
@@ -175,6 +210,14 @@ impl Answered<'_> {
         }
         let advice = match stage {
             _ if damaged_at_source => ACCEPT_DAMAGED,
+            Stage::TakingStock => {
+                "its writer was given up and its clients are served by nobody: deal with the cause at the shard that takes \
+                 it over, then `shardlift node retry NODE`"
+            }
+            Stage::Deposing => {
+                "clients are served: deal with the cause at the former writer, then `shardlift node retry NODE`; or \
+                 when it will never return: `shardlift node write-off NODE`"
+            }
             _ if self.moving.is_undoing() => {
                 "the shard it is on serves its clients or will; deal with the cause, then `shardlift node retry NODE`"
             }

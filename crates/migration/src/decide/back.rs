@@ -77,6 +77,25 @@ pub(super) fn rehearse(world: &World, node: &NodeId, now: UnixMillis) -> Result<
     Err(Refusal::precondition(message, format!("`shardlift node explain {node}` says what it waits for")))
 }
 
+/// Of one node, the canary: the first by name whose way back can be rehearsed.
+pub(super) fn rehearse_batch(world: &World, batch: &BatchId, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
+    let found = super::batches::known(world, batch)?;
+    let rehearses = |moving: &Migration| moving.is_back() && moving.rehearsal && !moving.stage.is_over();
+    if world.members(found).any(|(_, moving)| rehearses(moving)) {
+        return Ok(vec![]);
+    }
+    let can = |node: &NodeId, moving: &Migration| moving.is_soaking() && hindrance(world, node, moving).is_none();
+    match world.members(found).find(|(node, moving)| can(&node.node, moving)) {
+        Some((node, _)) => world.checked(started(&node.node, REHEARSAL.to_owned(), true, now)),
+        None => {
+            let message =
+                format!("no node of batch `{batch}`, which is {}, can rehearse its way back", found.phase.as_str());
+            let advice = "a way back is rehearsed by a node that soaks; `shardlift batch status` shows where each is";
+            Err(Refusal::precondition(message, advice))
+        }
+    }
+}
+
 pub(super) fn restore(world: &World, node: &NodeId, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
     let moving = moving(world, node)?;
     if !moving.is_back() && matches!(moving.stage, Stage::Restoring | Stage::Resuming) {

@@ -27,7 +27,7 @@ pub(super) fn release(world: &World, batch: &BatchId, force: bool, now: UnixMill
         _ => return Err(not_in(found, "released", "only a soaking batch can: its old credentials end then")),
     }
     let mut remaining = world.remaining(found);
-    if let Some((node, moving)) = remaining.find(|(_, moving)| !moving.is_soaking() && !moving.stage.is_over()) {
+    if let Some((node, moving)) = remaining.find(|(_, moving)| !moving.is_soaking() && !moving.is_concluded()) {
         let message = format!("node `{}` of batch `{batch}` is {}", node.node, moving.phase());
         return Err(Refusal::precondition(message, "wait until it rests; `shardlift node explain` says what it does"));
     }
@@ -50,7 +50,7 @@ impl World {
             Some(Verdict::Bad { reason }) => vec![format!("the verdict is bad: {reason}")],
             None => vec![],
         };
-        let restless = self.remaining(batch).filter(|(_, moving)| !moving.is_soaking() && !moving.stage.is_over());
+        let restless = self.remaining(batch).filter(|(_, moving)| !moving.is_soaking() && !moving.is_concluded());
         missing.extend(
             restless.take(NAMES_MAX).map(|(node, moving)| format!("`{}`, which is {}", node.node, moving.phase())),
         );

@@ -24,6 +24,8 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("fenced damaged", Outcome::Fenced { state: FinalState { damaged: 1, ..state(7) } }),
         ("completed", Outcome::Completed { state: state(7) }),
         ("completed other", Outcome::Completed { state: state(6) }),
+        ("stock", Outcome::StockTaken { state: state(8) }),
+        ("less stock", Outcome::StockTaken { state: state(7) }),
         ("promoted", Outcome::Promoted { seq: 3, snapshots: 1 }),
         ("probed", Outcome::Probed { shard: target, generation: Generation(4), serving: true }),
         ("probed source", Outcome::Probed { shard: "a".parse().unwrap(), generation: Generation(4), serving: true }),
@@ -71,6 +73,9 @@ fn every_stage_with_every_outcome() {
         probing: probed -> soaking;
         soaking:
         detaching: done -> rolled_back; replica failed -> detaching held; replica damaged -> detaching held; refused -> detaching held;
+        taking_stock: stock -> redirecting; less stock -> taking_stock held; replica failed -> taking_stock held; replica damaged -> taking_stock held; refused -> taking_stock held;
+        redirecting:
+        deposing: done -> rolled_back; replica failed -> deposing held; replica damaged -> deposing held; refused -> deposing held;
         releasing: done -> quarantining; replica failed -> releasing held; replica damaged -> releasing held; refused -> releasing held;
         quarantining: done -> released; replica failed -> quarantining held; replica damaged -> quarantining held; refused -> quarantining held;
         released:

@@ -67,6 +67,8 @@ impl Derivation<'_> {
                 self.send(giver, Command::Retire { target, from_seq })
             }
             Stage::Detaching => self.send(giver, Command::Detach),
+            Stage::TakingStock => self.send(taker, Command::TakeStock),
+            Stage::Deposing => self.send(giver, Command::Depose),
             Stage::Releasing => self.send(&self.node.shard, Command::EndLegacyCredentials),
             Stage::Quarantining => self.send(source, Command::Quarantine),
             Stage::Restoring => self.send(source, Command::Restore),

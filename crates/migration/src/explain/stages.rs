@@ -1,10 +1,13 @@
 //! Why a node stands at its stage, in words for each.
 
-use crate::node::{CertificateState, Migration, Node};
+use crate::node::{CertificateState, Migration, Node, Takeover};
 use crate::stage::Stage;
 use crate::world::World;
 
 pub(super) fn why(world: &World, node: &Node, moving: &Migration) -> String {
+    if let Some(takeover) = &moving.takeover {
+        return taken_over(moving, takeover);
+    }
     if moving.is_back() {
         return way_back(moving);
     }
@@ -86,6 +89,30 @@ fn way_back(moving: &Migration) -> String {
     };
     let word = if moving.rehearsal { "the way back is rehearsed" } else { "it is moved back" };
     format!("{word} ({reason}): {what}")
+}
+
+fn taken_over(moving: &Migration, takeover: &Takeover) -> String {
+    let (giver, taker) = (moving.giver(), moving.taker());
+    let reason = moving.rollback_reason.as_deref().unwrap_or("no reason was given");
+    let what = match moving.stage {
+        Stage::TakingStock => format!("`{taker}` stops following and names what it has; clients wait"),
+        Stage::Redirecting => {
+            format!("committed: routers lead its clients to `{taker}` and to nobody else; clients wait")
+        }
+        Stage::Promoting => format!("committed: `{taker}` becomes the writer; clients wait"),
+        Stage::Probing => format!("routers are asked whether `{taker}` answers"),
+        Stage::Deposing => format!("`{taker}` serves it; `{giver}` must give up what it has when it returns"),
+        _ => format!("`{taker}` serves it"),
+    };
+    let lost = match &takeover.stock {
+        Some(stock) => format!("what `{giver}` stored after its change {} is lost", stock.seq),
+        None => format!(
+            "what `{giver}` stored after its change {} at the latest is given up, and there is no way out of this",
+            takeover.after_seq
+        ),
+    };
+    let word = if moving.stage.is_over() { "was" } else { "is" };
+    format!("it {word} taken over from `{giver}` without it ({reason}): {what}; {lost}")
 }
 
 fn with_attempts(text: String, moving: &Migration) -> String {

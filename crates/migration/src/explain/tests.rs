@@ -36,6 +36,9 @@ fn every_stage_is_explained() {
         probing: routers are asked whether `b` answers | `b` to answer, as its writer, through every router | roll back: `shardlift node rollback n1`
         soaking: `b` serves it; `a` keeps its copy and follows | an operator to release batch `one` | `shardlift batch release one`: old credentials end then, roll back: `shardlift node rollback n1`
         detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b` | 
+        taking_stock: it is taken over from `b` without it (b burnt): `a` stops following and names what it has; clients wait; what `b` stored after its change 8 at the latest is given up, and there is no way out of this | the answer of `a` | 
+        redirecting: it is taken over from `b` without it (b burnt): committed: routers lead its clients to `a` and to nobody else; clients wait; what `b` stored after its change 8 is lost | `r1` to confirm that nobody is passed to `b` any more (routes of version 3) | start the routers that do not answer, or others in their place under the same names
+        deposing: it is taken over from `b` without it (b burnt): `a` serves it; `b` must give up what it has when it returns; what `b` stored after its change 8 is lost | `b` to give up what it has when it returns; clients are served | start `b` again; or, when it will never return: `shardlift node write-off n1`
         releasing: old credentials are being ended | the answer of `b` | 
         quarantining: the old copy on `a` is renamed aside | the answer of `a` | 
         released: its move is over; its old copy on `a` is in quarantine |  | a way back can be had: `shardlift node restore n1`, then `shardlift node rollback n1`

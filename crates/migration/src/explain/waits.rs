@@ -28,7 +28,13 @@ pub(super) fn waits_for(world: &World, node: &Node, moving: &Migration, now: Uni
         Stage::Fencing | Stage::Sealing | Stage::Retiring | Stage::Detaching | Stage::Unfencing => {
             vec![format!("the answer of `{}`", moving.giver())]
         }
-        Stage::Completing | Stage::Promoting => vec![format!("the answer of `{}`", moving.taker())],
+        Stage::Redirecting => redirecting(world, moving),
+        Stage::Deposing => {
+            vec![format!("`{}` to give up what it has when it returns; clients are served", moving.giver())]
+        }
+        Stage::Completing | Stage::Promoting | Stage::TakingStock => {
+            vec![format!("the answer of `{}`", moving.taker())]
+        }
         Stage::Offering | Stage::Quarantining | Stage::Restoring | Stage::Resuming => {
             vec![format!("the answer of `{source}`")]
         }
@@ -38,6 +44,15 @@ pub(super) fn waits_for(world: &World, node: &Node, moving: &Migration, now: Uni
         Stage::Probing => vec![format!("`{}` to answer, as its writer, through every router", moving.taker())],
         Stage::Soaking | Stage::Released | Stage::Aborted | Stage::RolledBack => vec![],
     }
+}
+
+/// Which routers have confirmed it is not recorded: all of them must.
+fn redirecting(world: &World, moving: &Migration) -> Vec<String> {
+    let giver = moving.giver();
+    let version = moving.route_version.unwrap_or(world.route_version);
+    let routers = names(world.routers.keys().map(shardlift_model::RouterId::as_str));
+    let who = if world.routers.len() == 1 { routers } else { format!("each of {routers}") };
+    vec![format!("{who} to confirm that nobody is passed to `{giver}` any more (routes of version {version})")]
 }
 
 fn seeding_place(world: &World) -> String {
@@ -137,6 +152,15 @@ pub(super) fn unblock(world: &World, node: &Node, moving: &Migration) -> Vec<Str
         },
         (Stage::Routing | Stage::Probing, _) if !moving.is_back() => {
             vec![format!("roll back: `shardlift node rollback {name}`")]
+        }
+        (Stage::Redirecting, _) => {
+            vec!["start the routers that do not answer, or others in their place under the same names".to_owned()]
+        }
+        (Stage::Deposing, _) => {
+            vec![format!(
+                "start `{}` again; or, when it will never return: `shardlift node write-off {name}`",
+                moving.giver()
+            )]
         }
         (Stage::Released, _) => {
             vec![format!(

@@ -7,6 +7,7 @@ use crate::batch::BatchPhase;
 use crate::command::Command;
 use crate::effect::Effect;
 use crate::lookup::Routed;
+use crate::node::Node;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::{BatchId, NodeId, ServerName, ShardId};
@@ -75,18 +76,36 @@ pub(crate) fn check_routes(world: &World, routes: &BTreeMap<&ServerName, Routed<
             found.push(violation("INV-06", format!("`{}` has no route", node.node)));
             continue;
         };
-        let promoting = node.migration.as_ref().filter(|moving| moving.stage == Stage::Promoting);
-        let unpromoted = promoting.is_some() && *routed.shard == node.shard;
-        let elsewhere = promoting.is_none() && *routed.shard != node.shard;
-        if unpromoted || elsewhere {
+        let unpromoted = is_unpromoted(node);
+        if unpromoted == (*routed.shard == node.shard) {
             let what = format!("clients of `{}` would be led to `{}`, which cannot serve it", node.node, routed.shard);
             found.push(violation("INV-06", what));
         }
-        if (routed.token.generation < node.generation) != promoting.is_some() {
+        if (routed.token.generation < node.generation) != unpromoted {
             found.push(violation("INV-06", format!("the route of `{}` is of another generation", node.node)));
         }
+        found.extend(severs_when_taken_over(node, routed));
     }
     found
+}
+
+/// Where clients are led elsewhere than to the placement, because no shard may be known to serve there. A taker that is to be
+/// promoted without its giver is led to all the same: it sends clients away until then, and nobody else may have them.
+fn is_unpromoted(node: &Node) -> bool {
+    node.migration.as_ref().is_some_and(|moving| match moving.stage {
+        Stage::Promoting => moving.takeover.is_none(),
+        Stage::TakingStock => moving.route_version.is_none(),
+        _ => false,
+    })
+}
+
+/// INV-01: from the commit of a takeover on, its routes tear clients away from a former writer that may live.
+fn severs_when_taken_over(node: &Node, routed: &Routed<'_>) -> Option<Violation> {
+    let moving = node.migration.as_ref().filter(|moving| moving.takeover.is_some())?;
+    let committed = matches!(moving.stage, Stage::Redirecting | Stage::Promoting | Stage::Probing | Stage::Deposing);
+    (committed && !routed.sever).then(|| {
+        violation("INV-01", format!("routers would go on passing clients of `{}` to its former writer", node.node))
+    })
 }
 
 /// INV-03: a token stands for one command.

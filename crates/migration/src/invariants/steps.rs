@@ -2,7 +2,7 @@
 
 use super::{Violation, violation};
 use crate::effect::{Effect, effects};
-use crate::event::Event;
+use crate::event::{Event, Placement};
 use crate::lookup::Routed;
 use crate::node::Node;
 use crate::stage::{Direction, Stage};
@@ -67,6 +67,9 @@ fn only_commits_place(event: &Event, was: &Node, is: &Node) -> Option<Violation>
         return None;
     }
     let broken = |id, what: &str| Some(violation(id, format!("`{}`: {what}", was.node)));
+    if let Event::TakeoverCommitted { placement, .. } = event {
+        return only_what_was_accepted_is_lost(placement, was, is);
+    }
     let (Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. }) = event else {
         return broken("INV-06", "its placement changed without a commit");
     };
@@ -91,6 +94,26 @@ fn only_commits_place(event: &Event, was: &Node, is: &Node) -> Option<Violation>
     None
 }
 
+/// The exception to INV-05: one side is gone. What is committed is what the other one named under that decision, and no less than
+/// what an operator wanted to keep.
+fn only_what_was_accepted_is_lost(placement: &Placement, was: &Node, is: &Node) -> Option<Violation> {
+    let broken = |id, what: &str| Some(violation(id, format!("`{}`: {what}", was.node)));
+    let moving = was.migration.as_ref().filter(|m| m.stage == Stage::TakingStock && m.direction == Direction::Back);
+    let Some((moving, takeover)) = moving.and_then(|moving| Some((moving, moving.takeover.as_ref()?))) else {
+        return broken("INV-05", "it was committed without its writer, and nobody had given that up");
+    };
+    if placement.node != was.node || takeover.stock != Some(placement.final_state) {
+        return broken("INV-05", "it was taken over at another state than its new writer has");
+    }
+    if placement.final_state.seq < takeover.after_seq {
+        return broken("INV-02", "more was lost than an operator gave up");
+    }
+    if is.generation.0 != was.generation.0 + 1 || is.shard != moving.source {
+        return broken("INV-06", "it was not placed where it goes under the next generation");
+    }
+    None
+}
+
 /// INV-06: a changed route has a higher version, and versions only grow.
 fn routes_grow(before: &World, after: &World) -> Option<Violation> {
     let (old, new) = (before.route_version, after.route_version);
@@ -100,8 +123,8 @@ fn routes_grow(before: &World, after: &World) -> Option<Violation> {
     let routes = |world: &World| -> Vec<_> {
         let address = |shard| world.shards.get(shard).map(|shard| shard.client_address.clone());
         let rows = world.routes().into_iter().map(|(name, routed)| {
-            let Routed { node, shard, token } = routed;
-            (name.clone(), node.clone(), shard.clone(), token.generation, address(shard))
+            let Routed { node, shard, token, sever } = routed;
+            (name.clone(), node.clone(), shard.clone(), token.generation, address(shard), sever)
         });
         rows.collect()
     };
@@ -126,8 +149,12 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::RollbackUndone { node, .. }
         | Event::RestoreStarted { node, .. }
         | Event::SoakFactSeen { node, .. }
+        | Event::TakeoverStarted { node, .. }
+        | Event::StockTaken { node, .. }
+        | Event::WriterWrittenOff { node, .. }
         | Event::NodeEnrolled { node, .. }
         | Event::CertificateSeen { node, .. } => node == name,
+        Event::TakeoverCommitted { placement, .. } => placement.node == *name,
         Event::EnrolmentGranted { grant, .. } => grant.node == *name,
         Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. } => {
             placements.iter().any(|placement| placement.node == *name)

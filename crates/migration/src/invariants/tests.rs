@@ -1,6 +1,7 @@
 //! Mutants: each checker sees the one thing that was broken.
 
 mod back;
+mod takeover;
 
 use super::effects::check_routes;
 use super::{check_effects, check_step, check_world};

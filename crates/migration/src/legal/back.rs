@@ -54,7 +54,7 @@ impl World {
         self.migration(node).ok_or_else(|| Illegal::NotMoving(node.clone()))
     }
 
-    fn phase_of(&self, moving: &Migration) -> Option<BatchPhase> {
+    pub(super) fn phase_of(&self, moving: &Migration) -> Option<BatchPhase> {
         self.batches.get(&moving.batch).map(|batch| batch.phase)
     }
 
@@ -74,6 +74,6 @@ impl World {
     }
 }
 
-const fn is_soaking(phase: BatchPhase) -> bool {
+pub(super) const fn is_soaking(phase: BatchPhase) -> bool {
     matches!(phase, BatchPhase::Committed | BatchPhase::Soaking)
 }

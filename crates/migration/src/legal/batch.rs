@@ -42,14 +42,15 @@ impl World {
             Event::VerdictReached { batch, verdict } => self.verdict_fits(batch, verdict),
             Event::BatchReleased { batch, .. } => {
                 let found = self.in_phase(batch, &[Soaking])?;
-                let rests = self.remaining(found).all(|(_, moving)| moving.is_soaking() || moving.stage.is_over());
+                let rests = self.remaining(found).all(|(_, moving)| moving.is_soaking() || moving.is_concluded());
                 require(rests, found, "one of its nodes does not rest")
             }
             Event::BatchRolledBack { batch } => {
                 let found = self.in_phase(batch, &[Committed, Soaking])?;
                 let mut members = self.members(found).map(|(_, moving)| moving.stage);
-                let gone = members.all(|stage| matches!(stage, Stage::Aborted | Stage::RolledBack));
-                let back = self.members(found).any(|(_, moving)| moving.stage == Stage::RolledBack);
+                let is_back = |stage| matches!(stage, Stage::RolledBack | Stage::Deposing);
+                let gone = members.all(|stage| stage == Stage::Aborted || is_back(stage));
+                let back = self.members(found).any(|(_, moving)| is_back(moving.stage));
                 require(gone && back, found, "not all its nodes were moved back")
             }
             Event::BatchAborted { batch } => {
@@ -163,17 +164,22 @@ impl World {
 impl World {
     /// INV-05, INV-06: a commit puts a sealed node on its taker, under the next generation, at what both sides had.
     pub(super) fn placement_fits(&self, known: &Node, moving: &Migration, placed: &Placement) -> Result<(), Illegal> {
-        let node = &placed.node;
-        let wrong = |why| Err(Illegal::Commit { node: node.clone(), why });
+        let wrong = |why| Err(Illegal::Commit { node: placed.node.clone(), why });
         if moving.stage != Stage::Sealed || moving.is_idle() {
             return wrong("it is not sealed");
-        }
-        if placed.shard != *moving.taker() {
-            return wrong("the new placement is not where it goes");
         }
         let same = moving.is_equal() && moving.final_state == Some(placed.final_state);
         if !same || !moving.tolerates(&placed.final_state) {
             return wrong("this is not the state that both sides were verified to have");
+        }
+        self.place_follows(known, moving, placed)
+    }
+
+    /// INV-06: a placement is where the move goes, under the next generation.
+    pub(super) fn place_follows(&self, known: &Node, moving: &Migration, placed: &Placement) -> Result<(), Illegal> {
+        let node = &placed.node;
+        if placed.shard != *moving.taker() {
+            return Err(Illegal::Commit { node: node.clone(), why: "the new placement is not where it goes" });
         }
         let (generation, present) = (placed.generation, known.generation);
         if present.0.checked_add(1).map(Generation) != Some(generation) {

@@ -66,7 +66,7 @@ impl World {
         if known.step.0.checked_add(1).map(Step) != Some(step) {
             return Err(Illegal::Step { node: node.clone(), step, present: known.step });
         }
-        if !present.allowed(moving.direction).any(|allowed| allowed == stage) {
+        if !present.allowed(moving.way()).any(|allowed| allowed == stage) {
             return wrong("the order of stages does not have this");
         }
         if moving.held.is_some() {
@@ -106,8 +106,14 @@ impl World {
             Stage::Sealing if moving.is_back() && moving.rehearsal => (false, "a rehearsal seals nothing"),
             // INV-05
             Stage::Sealing | Stage::Sealed => (moving.is_equal(), "the taker was not seen at the final state"),
+            Stage::Promoting if moving.stage == Stage::Redirecting => (true, ""),
             Stage::Promoting => (false, "only the commit leads there"),
+            Stage::TakingStock => (false, "only an operator's decision leads there"),
+            Stage::Redirecting => (false, "only the commit of a takeover leads there"),
             Stage::Retiring => (moving.promoted.is_some(), "the taker is not the writer yet"),
+            Stage::Probing if moving.stage == Stage::Promoting => {
+                (moving.promoted.is_some(), "the taker is not the writer yet")
+            }
             Stage::Soaking if moving.is_back() => (false, "only the end of the undo leads there"),
             Stage::Releasing => (phase == Some(BatchPhase::Released), "the soak goes on"),
             Stage::Restoring => (false, "only an operator's decision leads there"),

@@ -1,5 +1,7 @@
 //! A journal that this program did not write is refused.
 
+mod takeover;
+
 use crate::fixture::{Bench, batch, node, state};
 use crate::node::Held;
 use crate::{Direction, Event, FinalState, SoakFact, Stage, Verdict};

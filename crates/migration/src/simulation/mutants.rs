@@ -37,6 +37,12 @@ fn copies_that_acknowledge_before_their_promotion_are_found_out() {
 }
 
 #[test]
+fn routers_that_leave_clients_with_a_former_writer_are_found_out() {
+    let mutants = Mutants { severs_nothing: true, ..Mutants::default() };
+    assert!(caught(mutants, "INV-01").is_some(), "no seed shows what severing is for");
+}
+
+#[test]
 fn old_copies_that_are_promoted_without_the_last_changes_are_found_out() {
     let mutants = Mutants { promotes_what_it_has: true, ..Mutants::default() };
     assert!(caught(mutants, "INV-02").is_some(), "no seed shows what the final delta of a way back is for");

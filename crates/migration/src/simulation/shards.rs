@@ -12,7 +12,11 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub(super) enum Request {
     Effect(Effect),
-    Routes(u64),
+    /// Where each node's clients are led, and whether they are torn away from elsewhere.
+    Routes {
+        version: u64,
+        table: Vec<(NodeId, ShardId, bool)>,
+    },
 }
 
 /// Shards that leave out what protects clients.
@@ -26,6 +30,8 @@ pub(super) struct Mutants {
     pub(super) serves_unpromoted: bool,
     /// A copy that follows back is promoted without the last changes (INV-02).
     pub(super) promotes_what_it_has: bool,
+    /// Routers confirm routes without ending what they passed elsewhere (INV-01).
+    pub(super) severs_nothing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +40,10 @@ pub(super) struct Shards {
     acknowledged: BTreeMap<NodeId, u64>,
     /// Mutations that were acknowledged by a copy without the right to.
     unlawful: Vec<(NodeId, ShardId)>,
+    /// Of nodes that are taken over: the last change that must not be lost.
+    pub(super) accepted: BTreeMap<NodeId, u64>,
+    /// Version of the table that the routers hold.
+    routes: u64,
     pub(super) mutants: Mutants,
 }
 
@@ -58,7 +68,8 @@ impl Shards {
     pub(super) fn check(&self) {
         for (node, acknowledged) in &self.acknowledged {
             let copies = self.copies.iter().filter(|((name, _), _)| name == node);
-            let writers: Vec<_> = copies.filter(|(_, copy)| copy.mode == Mode::Serving).collect();
+            let reached = |copy: &Copy| copy.mode == Mode::Serving && copy.is_reached();
+            let writers: Vec<_> = copies.filter(|(_, copy)| reached(copy)).collect();
             assert!(writers.len() <= 1, "INV-01: {node}: {writers:?}");
             for (_, writer) in writers {
                 assert_eq!(writer.content, *acknowledged, "INV-02: {node}");
@@ -71,7 +82,8 @@ impl Shards {
     pub(super) fn begin_write(&mut self, node: &NodeId) {
         let unpromoted = self.mutants.serves_unpromoted;
         let admits = |mode| mode == Mode::Serving || (unpromoted && mode == Mode::Incoming);
-        let mut open = self.copies.iter_mut().filter(|((name, _), copy)| name == node && admits(copy.mode));
+        let mut open =
+            self.copies.iter_mut().filter(|((name, _), copy)| name == node && admits(copy.mode) && copy.is_reached());
         if let Some((_, copy)) = open.next_back() {
             copy.in_flight += 1;
         }
@@ -97,7 +109,8 @@ impl Shards {
 
     /// A lease runs out or a giver restarts: it resumes by itself.
     pub(super) fn lose_a_fence(&mut self, roll: u64) {
-        let mut fenced: Vec<&mut Copy> = self.copies.values_mut().filter(|copy| copy.mode == Mode::Fenced).collect();
+        let mut fenced: Vec<&mut Copy> =
+            self.copies.values_mut().filter(|copy| copy.mode == Mode::Fenced && !copy.gone).collect();
         let count = fenced.len().max(1) as u64;
         if let Some(copy) = fenced.get_mut(usize::try_from(roll % count).unwrap()) {
             copy.mode = Mode::Serving;
@@ -106,10 +119,14 @@ impl Shards {
 
     /// Old copies take in one more change of the writer that they follow.
     pub(super) fn follow(&mut self) {
-        let following: Vec<(NodeId, ShardId)> =
-            self.copies.iter().filter(|(_, copy)| copy.follows_back()).map(|(key, _)| key.clone()).collect();
+        let following: Vec<(NodeId, ShardId)> = self
+            .copies
+            .iter()
+            .filter(|(_, copy)| copy.follows_back() && !copy.gone)
+            .map(|(key, _)| key.clone())
+            .collect();
         for (node, shard) in following {
-            let writer = self.content_of_giver(&node, &shard);
+            let Some(writer) = self.content_of_giver(&node, &shard) else { continue };
             let copy = self.copy(&node, &shard);
             copy.content = writer.min(copy.content + 1).max(copy.content);
         }
@@ -117,11 +134,16 @@ impl Shards {
 
     pub(super) fn handle(&mut self, request: &Request, fail: bool) -> Vec<Input> {
         let effect = match request {
-            Request::Routes(version) => return vec![Input::RoutesConfirmed { version: *version }],
+            Request::Routes { version, table } => return self.route(*version, table),
             Request::Effect(effect) => effect,
         };
+        if effect.goes_to().is_some_and(|(node, shard)| self.is_gone(node, shard)) {
+            return vec![];
+        }
         let outcomes = match effect {
-            Effect::Send { node, token, shard, command } if !fail => vec![self.execute(node, *token, shard, command)],
+            Effect::Send { node, token, shard, command } if !fail => {
+                self.execute(node, *token, shard, command).into_iter().collect()
+            }
             Effect::Send { .. } => vec![Outcome::Refused { reason: "disk full".to_owned() }],
             Effect::RenewFence { node, token, shard } => self.renew(node, *token, shard).into_iter().collect(),
             Effect::WatchReplica { node, shard, .. } => self.watch(node, shard, fail),
@@ -142,6 +164,45 @@ impl Shards {
         outcomes.into_iter().map(|outcome| Input::Answer { node: node.clone(), token, outcome }).collect()
     }
 
+    /// A table is taken under a higher version only; what was passed elsewhere is ended before it is confirmed.
+    fn route(&mut self, version: u64, table: &[(NodeId, ShardId, bool)]) -> Vec<Input> {
+        if version > self.routes {
+            self.routes = version;
+            for ((node, shard), copy) in &mut self.copies {
+                let route = table.iter().find(|(name, _, _)| name == node);
+                if route.is_some_and(|(_, to, _)| to == shard) {
+                    copy.severed = false;
+                } else if route.is_some_and(|(_, _, sever)| *sever) && !self.mutants.severs_nothing {
+                    (copy.severed, copy.in_flight) = (true, 0);
+                }
+            }
+        }
+        vec![Input::RoutesConfirmed { version }]
+    }
+
+    /// Gone for good, with all that is in flight.
+    pub(super) fn lose(&mut self, node: &NodeId, shard: &ShardId) {
+        let copy = self.copy(node, shard);
+        (copy.gone, copy.in_flight) = (true, 0);
+    }
+
+    pub(super) fn is_gone(&self, node: &NodeId, shard: &ShardId) -> bool {
+        self.copies.get(&(node.clone(), shard.clone())).is_some_and(|copy| copy.gone)
+    }
+
+    pub(super) fn content(&self, node: &NodeId, shard: &ShardId) -> u64 {
+        self.copies.get(&(node.clone(), shard.clone())).map_or(0, |copy| copy.content)
+    }
+
+    /// As it was, or as a machine that has never heard of the node.
+    pub(super) fn bring_back(&mut self, node: &NodeId, shard: &ShardId, as_it_was: bool) {
+        let copy = self.copy(node, shard);
+        copy.gone = false;
+        if !as_it_was {
+            *copy = Copy::default();
+        }
+    }
+
     fn soak(&mut self, node: &NodeId, follower: &ShardId, fail: bool) -> Vec<Input> {
         let seen = |fact| Input::SoakSeen { node: node.clone(), fact };
         if fail {
@@ -153,14 +214,14 @@ impl Shards {
     }
 
     /// INV-03: persists the token before it acts; a lower one is refused, an equal one is a repetition.
-    fn execute(&mut self, node: &NodeId, token: Token, shard: &ShardId, command: &Command) -> Outcome {
+    fn execute(&mut self, node: &NodeId, token: Token, shard: &ShardId, command: &Command) -> Option<Outcome> {
         let mutants = self.mutants;
         let copy = self.copy(node, shard);
         if !mutants.ignores_tokens && token < copy.token {
-            return Outcome::Refused { reason: format!("stale token {token}") };
+            return Some(Outcome::Refused { reason: format!("stale token {token}") });
         }
         if let Some(last) = copy.last.as_ref().filter(|_| token == copy.token) {
-            return last.clone();
+            return Some(last.clone());
         }
         if *command == Command::Fence && !mutants.names_before_the_drain {
             self.drain(node, shard);
@@ -168,20 +229,32 @@ impl Shards {
         let giver = self.content_of_giver(node, shard);
         let copy = self.copy(node, shard);
         copy.token = token;
+        let Some(giver) = giver.or_else(|| (!matches!(command, Command::CompleteReplica { .. })).then_some(0)) else {
+            // It waits for a giver that is gone.
+            copy.last = None;
+            return None;
+        };
+        let stock = copy.stock;
         let outcome = if mutants.promotes_what_it_has && copy.resumed {
             copy.pretend(node, token, command, giver)
         } else {
             copy.act(node, token, command, giver)
         };
         copy.last = Some(outcome.clone());
-        outcome
+        if let (Some(stock), Mode::Serving) = (stock, copy.mode) {
+            // What only the former writer had was given up, and no more than that.
+            assert!(self.accepted.remove(node).is_some_and(|least| least <= stock), "INV-02: {node}: {stock}");
+            self.acknowledged.insert(node.clone(), stock);
+        }
+        Some(outcome)
     }
 
     /// What a copy can read: all that some other shard holds as the writer, parked or not.
-    fn content_of_giver(&self, node: &NodeId, taker: &ShardId) -> u64 {
+    /// `None` when there is no such shard, or it is gone.
+    fn content_of_giver(&self, node: &NodeId, taker: &ShardId) -> Option<u64> {
         let others = self.copies.iter().filter(|((name, shard), _)| name == node && shard != taker);
-        let readable = others.filter(|(_, copy)| matches!(copy.mode, Mode::Serving | Mode::Fenced | Mode::Sealed));
-        readable.map(|(_, copy)| copy.content).max().unwrap_or(0)
+        let readable = others.filter(|(_, copy)| copy.is_readable());
+        readable.map(|(_, copy)| copy.content).max()
     }
 
     fn renew(&mut self, node: &NodeId, token: Token, shard: &ShardId) -> Option<Outcome> {
@@ -196,7 +269,7 @@ impl Shards {
 
     /// One report of each kind: the stage takes what it waits for and ignores the rest.
     fn watch(&mut self, node: &NodeId, shard: &ShardId, fail: bool) -> Vec<Outcome> {
-        let giver = self.content_of_giver(node, shard);
+        let Some(giver) = self.content_of_giver(node, shard) else { return vec![] };
         let copy = self.copy(node, shard);
         if copy.mode != Mode::Incoming {
             return vec![];

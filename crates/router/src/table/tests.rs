@@ -10,6 +10,7 @@ fn route(name: &str, node: &str, shard: &str, token: Token) -> Route {
         shard: shard.parse().unwrap(),
         client_address: "127.0.0.1:8000".into(),
         token,
+        sever: false,
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Retirement {
 }
 
 /// How long broken-off mutations get to notice.
-const BREAK_OFF: Duration = Duration::from_secs(5);
+pub(super) const BREAK_OFF: Duration = Duration::from_secs(5);
 
 impl Admission {
     /// Stops admitting mutations, waits for those in flight, breaks them off after `drain_max`, then reads the final state.
@@ -82,11 +82,7 @@ impl Admission {
         }
         // What a broken-off request had already handed to the disk goes on to its end; only then is the seq final. Nothing new can
         // start there: whoever starts it holds a permit.
-        let mut critical = cell.critical.subscribe();
-        let settled = tokio::time::timeout(BREAK_OFF, critical.wait_for(|count| *count == 0)).await.is_ok();
-        if !settled {
-            return Err(EngineError::DrainTimedOut(*cell.critical.borrow()));
-        }
+        settled(cell).await?;
         let (digest, seq) = self.engine.digest(&cell.id).await?;
         let last = FinalState::new(&digest, seq);
         gate.settle(number, last)?;
@@ -184,6 +180,13 @@ impl Admission {
         self.cell(node)?.follow_mode();
         Ok(accepted)
     }
+}
+
+/// Waits for what had been handed to the disk.
+pub(super) async fn settled(cell: &NodeCell) -> Result<(), EngineError> {
+    let mut critical = cell.critical.subscribe();
+    let waited = tokio::time::timeout(BREAK_OFF, critical.wait_for(|count| *count == 0)).await;
+    if waited.is_err() { Err(EngineError::DrainTimedOut(*cell.critical.borrow())) } else { Ok(()) }
 }
 
 pub(super) fn refused(record: &NodeRecord) -> EngineError {

@@ -52,6 +52,8 @@ struct State {
     fences: u64,
     /// Of the mutations that are in now.
     cancel: CancellationToken,
+    /// Of the requests that are forwarded now.
+    cancel_forwarding: CancellationToken,
 }
 
 /// Lets requests in, counts them, parks them.
@@ -69,7 +71,7 @@ pub(crate) enum Entering {
 
 enum Answer {
     In(CancellationToken),
-    Onward(Arc<Forward>),
+    Onward(Arc<Forward>, CancellationToken),
     Wait,
     Out(Unavailable),
 }
@@ -84,7 +86,9 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, deadline: Instan
         changed.mark_unchanged();
         match gate.ask(access) {
             Answer::In(cancelled) => return Entering::Admitted(Permit::new(Arc::clone(cell), access, cancelled)),
-            Answer::Onward(forward) => return Entering::Forwarded(Onward::new(Arc::clone(cell), forward)),
+            Answer::Onward(forward, cancelled) => {
+                return Entering::Forwarded(Onward::new(Arc::clone(cell), forward, cancelled));
+            }
             Answer::Out(why) => return Entering::Refused(why),
             Answer::Wait => {}
         }
@@ -104,9 +108,10 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, deadline: Instan
 
 impl Gate {
     pub(crate) fn new(record: &NodeRecord) -> Self {
-        let cancel = CancellationToken::new();
+        let (cancel, cancel_forwarding) = Default::default();
         let phase = phase_of(record);
-        let state = State { phase, reading: 0, mutating: 0, parked: 0, forwarding: 0, fences: 0, cancel };
+        let state =
+            State { phase, reading: 0, mutating: 0, parked: 0, forwarding: 0, fences: 0, cancel, cancel_forwarding };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
@@ -184,11 +189,7 @@ impl Gate {
         match (&state.phase, access) {
             (Phase::Open, Access::Mutate) => {
                 state.mutating += 1;
-                // Those that were broken off are not to take later ones with them.
-                if state.cancel.is_cancelled() {
-                    state.cancel = CancellationToken::new();
-                }
-                Answer::In(state.cancel.clone())
+                Answer::In(still_live(&mut state.cancel))
             }
             (Phase::Open | Phase::Fenced(_) | Phase::Sealing, Access::Read) => {
                 state.reading += 1;
@@ -197,7 +198,7 @@ impl Gate {
             (Phase::Forwarding(forward), _) => {
                 let forward = Arc::clone(forward);
                 state.forwarding += 1;
-                Answer::Onward(forward)
+                Answer::Onward(forward, still_live(&mut state.cancel_forwarding))
             }
             (Phase::Closed(why), _) => Answer::Out(*why),
             _ => Answer::Wait,
@@ -333,6 +334,13 @@ impl Gate {
         state.mutating
     }
 
+    /// Breaks off the requests that are forwarded, and waits until none is. True if that came to pass before `deadline`.
+    pub(crate) async fn end_forwarding(&self, deadline: Instant) -> bool {
+        lock(&self.state).cancel_forwarding.cancel();
+        let mut changed = self.changed.subscribe();
+        tokio::time::timeout_at(deadline, changed.wait_for(|_| self.forwarding() == 0)).await.is_ok()
+    }
+
     /// Waits until no mutation is in. True if that came to pass before `deadline`.
     pub(crate) async fn drained(&self, deadline: Instant) -> bool {
         let mut changed = self.changed.subscribe();
@@ -355,12 +363,20 @@ pub(crate) async fn watch_lease(cell: Arc<NodeCell>, number: u64) {
     }
 }
 
+/// Those that were broken off are not to take later ones with them.
+fn still_live(cancel: &mut CancellationToken) -> CancellationToken {
+    if cancel.is_cancelled() {
+        *cancel = CancellationToken::new();
+    }
+    cancel.clone()
+}
+
 fn phase_of(record: &NodeRecord) -> Phase {
     match (&record.mode, &record.forward) {
         (Mode::Serving | Mode::Fenced, _) => Phase::Open,
         (Mode::Sealed { .. }, _) => Phase::Sealed,
         (Mode::Incoming { .. } | Mode::Retired { .. }, Some(forward)) => Phase::Forwarding(Arc::new(forward.clone())),
-        (Mode::Incoming { .. }, None) => Phase::Closed(Unavailable::Incoming),
+        (Mode::Incoming { .. }, None) | (Mode::Stocked { .. }, _) => Phase::Closed(Unavailable::Incoming),
         (Mode::Retired { .. } | Mode::Quarantined { .. }, _) => Phase::Closed(Unavailable::Retired),
         (Mode::Discarded, _) => Phase::Closed(Unavailable::Discarded),
     }

@@ -9,7 +9,7 @@ impl Admission {
     /// Makes an incoming copy the writer under the token's generation. `expected` is the state that the source was sealed at: the
     /// copy must hold exactly that, and must have applied the source's journal exactly up to its seq (INV-05). From then on the
     /// `follower`, and no other shard, may read the node: the former writer, which held the same and follows from the seq that
-    /// the own journal has now.
+    /// the own journal has now. Of a copy whose stock was taken, `expected` is that stock: there is no other side left to be equal to.
     ///
     /// INV-04: durable when this returns, and no client mutation is admitted before.
     ///
@@ -27,7 +27,7 @@ impl Admission {
         let record = cell.record();
         match record.mode {
             Mode::Serving if record.generation == token.generation => return Ok(accepted),
-            Mode::Incoming { .. } => {}
+            Mode::Incoming { .. } | Mode::Stocked { .. } => {}
             _ => return Err(refused(&record)),
         }
         let (digest, own_seq) = self.engine.digest(node).await?;
@@ -43,6 +43,14 @@ impl Admission {
         let edit = move |record: &mut NodeRecord| {
             match record.mode {
                 Mode::Incoming { .. } => {}
+                Mode::Stocked { state, .. } if state == expected => {}
+                Mode::Stocked { state, .. } => {
+                    let text = format!(
+                        "stock was taken at seq {} of the writer that is gone, asked for {}",
+                        state.seq, expected.seq
+                    );
+                    return Err(EngineError::DigestDiffers(text));
+                }
                 Mode::Serving if record.generation == token.generation => return Ok(()),
                 _ => return Err(refused(record)),
             }

@@ -1,5 +1,7 @@
 //! Tests of the gate (paused clock, no disk) and of the cutover (real store, short leases).
 
+mod takeover;
+
 use super::gate::{Entering, enter, watch_lease};
 use super::*;
 use crate::engine::nodes::NodeCell;
@@ -48,6 +50,7 @@ async fn each_mode_admits_parks_or_turns_away() {
         (Mode::Sealed { last: LAST }, "parked", "parked"),
         (incoming, "unavailable", "unavailable"),
         (retired, "unavailable", "unavailable"),
+        (Mode::Stocked { source: "b".parse().unwrap(), state: LAST }, "unavailable", "unavailable"),
         (Mode::Discarded, "unavailable", "unavailable"),
     ];
     for (mode, read, mutate) in table {
@@ -299,7 +302,7 @@ async fn a_target_is_promoted_only_with_the_sealed_content_and_then_for_good() {
     assert!(matches!(promote(2).await, Err(EngineError::DigestDiffers(_))), "the journal is not applied to the end");
     // INV-04: not before it is promoted.
     assert!(matches!(target.admission().enter(&node, Access::Mutate).await, Entry::Unavailable(Unavailable::Incoming)));
-    target.set_applied_seq(&node, last.seq).await.unwrap();
+    target.apply_replica_deletes(&node, [].into(), last.seq).await.unwrap();
     promote(3).await.unwrap();
     assert_eq!(promote(3).await.unwrap(), Accepted::Repeated);
     assert!(matches!(target.admission().enter(&node, Access::Mutate).await, Entry::Admitted(_)));

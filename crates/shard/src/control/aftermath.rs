@@ -1,8 +1,10 @@
-//! Commands to the former writer of a node: it forwards and follows, stops following, is put into quarantine and taken out.
+//! Commands to the former writer of a node: it forwards and follows, stops following, is put into quarantine and taken out; it takes
+//! the node back without its new writer, which gives it up when it returns.
 
 use super::Control;
 use super::commands::{address, command};
 use super::fault::of_engine;
+use super::message;
 use crate::admission::Retirement;
 use crate::engine::{EngineError, Mode};
 use shardlift_api::fault::Fault;
@@ -28,7 +30,8 @@ impl Control {
     pub(super) async fn detach(&self, request: v1::DetachRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
         let _steering = self.jobs.steer(&node).await;
-        self.rest_job(&node, token).await?;
+        self.engine.accept_token(&node, token).await.map_err(of_engine)?;
+        self.jobs.stop(&node).await;
         let detached = self.engine.detach(&node, token).await;
         self.start_job(&node);
         detached.map_err(of_engine)?;
@@ -52,6 +55,28 @@ impl Control {
         self.status(&node)
     }
 
+    /// The copy goes on to follow when this is refused, and never again once it is not.
+    pub(super) async fn take_stock(&self, request: v1::TakeStockRequest) -> Result<v1::TakeStockResponse, Fault> {
+        let (node, token) = command(&request.node, request.token)?;
+        let _steering = self.jobs.steer(&node).await;
+        self.rest_job(&node, token).await?;
+        let stock = self.engine.admission().take_stock(&node, token).await;
+        self.start_job(&node);
+        let digest = message::final_message(&stock.map_err(of_engine)?);
+        Ok(v1::TakeStockResponse { digest: Some(digest) })
+    }
+
+    pub(super) async fn depose(&self, request: v1::DeposeRequest) -> Result<v1::NodeStatus, Fault> {
+        let (node, token) = command(&request.node, request.token)?;
+        let _steering = self.jobs.steer(&node).await;
+        self.engine.accept_token(&node, token).await.map_err(of_engine)?;
+        self.jobs.stop(&node).await;
+        let deposed = self.engine.admission().depose(&node, token).await;
+        self.start_job(&node);
+        deposed.map_err(of_engine)?;
+        self.status(&node)
+    }
+
     /// Ends the job of a copy that follows the writer, so that nothing is written behind the command. Any other job goes on:
     /// the command will be refused. INV-03: the token is durable first.
     async fn rest_job(&self, node: &NodeId, token: Token) -> Result<(), Fault> {
@@ -63,7 +88,7 @@ impl Control {
         Ok(())
     }
 
-    /// Starts the job of a node that is incoming, whatever became of the command; a job that runs stays.
+    /// Starts the job of a node that is incoming still, whatever became of the command; a job that runs stays.
     fn start_job(&self, node: &NodeId) {
         if let Some(snapshot) = self.engine.node(node) {
             self.jobs.start(&snapshot);

@@ -54,7 +54,7 @@ fn mode(mode: &Mode) -> v1::NodeMode {
         Mode::Serving => v1::NodeMode::Serving,
         Mode::Fenced => v1::NodeMode::Fenced,
         Mode::Sealed { .. } => v1::NodeMode::Sealed,
-        Mode::Incoming { .. } => v1::NodeMode::Incoming,
+        Mode::Incoming { .. } | Mode::Stocked { .. } => v1::NodeMode::Incoming,
         Mode::Retired { .. } => v1::NodeMode::Retired,
         Mode::Discarded => v1::NodeMode::Discarded,
         Mode::Quarantined { .. } => v1::NodeMode::Quarantined,
@@ -62,7 +62,12 @@ fn mode(mode: &Mode) -> v1::NodeMode {
 }
 
 fn persisted_replica(snapshot: &NodeSnapshot) -> Option<v1::Replica> {
-    let (Mode::Incoming { source, .. }, Some(record)) = (&snapshot.mode, &snapshot.replica) else { return None };
+    let record = snapshot.replica.as_ref()?;
+    let (source, waiting_for) = match &snapshot.mode {
+        Mode::Incoming { source, .. } => (source, "its job to start"),
+        Mode::Stocked { source, .. } => (source, "its promotion: its stock was taken"),
+        _ => return None,
+    };
     Some(v1::Replica {
         phase: phase(record.phase).into(),
         source: source.to_string(),
@@ -70,7 +75,7 @@ fn persisted_replica(snapshot: &NodeSnapshot) -> Option<v1::Replica> {
         bytes_done: snapshot.bytes,
         applied_seq: record.applied_seq,
         damaged_at_source: record.damaged_at_source,
-        waiting_for: "its job to start".to_owned(),
+        waiting_for: waiting_for.to_owned(),
         verified: record.verified.as_ref().map(verified),
         failure: record.failure.clone().unwrap_or_default(),
         ..v1::Replica::default()

@@ -79,7 +79,7 @@ impl<'t> Transaction<'t> {
             return Ok(Err(EngineError::NodeUnknown(node.clone())));
         }
         match work {
-            Work::Record { origin, at, ops } => self.record(node, origin, at, &ops),
+            Work::Record { origin, at, ops, applied } => self.record(node, origin, at, &ops, applied),
             Work::Adopt(ops) => {
                 let seqs: Result<Vec<_>, _> = ops.iter().map(|(op, at)| self.op(node, *at, op)).collect();
                 Ok(Ok(Done::Recorded(seqs?)))
@@ -149,6 +149,7 @@ impl<'t> Transaction<'t> {
         origin: Origin,
         at: UnixMillis,
         ops: &[Op],
+        applied: Option<u64>,
     ) -> Result<Result<Done, EngineError>, EngineError> {
         let mode = &self.touched(node)?.mode;
         // INV-01: a client's mutation is taken while this shard is the writer, and never after a seal.
@@ -159,6 +160,11 @@ impl<'t> Transaction<'t> {
         };
         if !writable {
             return Ok(Err(EngineError::NotWritable { node: node.clone(), mode: mode.word() }));
+        }
+        if let (Some(seq), Some(replica)) = (applied, self.touched(node)?.replica.as_mut())
+            && let Err(error) = replica.advance(seq)
+        {
+            return Ok(Err(error));
         }
         let seqs: Result<Vec<_>, _> = ops.iter().map(|op| self.op(node, at, op)).collect();
         Ok(Ok(Done::Recorded(seqs?)))

@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// Makes the node an incoming copy, or finds that it is one. Recorded before its folder is made. A copy that followed this
-    /// source before follows it again, from where it stood.
+    /// source before follows it again, from where it stood; one that was deposed begins by listing.
     ///
     /// # Errors
     /// As [`Engine::command`]; [`EngineError::Refused`] when the node is here in any other role.
@@ -146,6 +146,13 @@ impl Engine {
                 record.mode = wanted;
                 // It follows on; what else it was asked to do is forgotten.
                 record.replica.get_or_insert_default().verify_asked = false;
+                Ok(())
+            }
+            // Its history has parted from the writer's: what only it had is no longer the node's. A copy like a first one, which finds
+            // most objects here already.
+            (Mode::Retired { .. }, _) if record.begins_anew => {
+                record.mode = wanted;
+                (record.begins_anew, record.replica) = (false, Some(ReplicaRecord::default()));
                 Ok(())
             }
             (Mode::Retired { target }, Mode::Incoming { source, .. }) => {

@@ -79,7 +79,7 @@ impl Engine {
         origin: Origin,
     ) -> Result<Deleted, EngineError> {
         let _lock = cell.lock_object(&key).await;
-        let work = Work::Record { origin, at: now(), ops: vec![Op::Delete(key)] };
+        let work = Work::Record { origin, at: now(), ops: vec![Op::Delete(key)], applied: None };
         let done = self.writer.submit(&cell.id, work).await?;
         let seq = match done {
             Done::Recorded(seqs) => seqs.first().copied().flatten(),

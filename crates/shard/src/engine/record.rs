@@ -42,6 +42,13 @@ pub enum Mode {
         /// Whether objects that are damaged at the source are taken as they are.
         accept_damaged: bool,
     },
+    /// A copy whose writer is gone for good. It follows nobody any more and is changed by nothing but its promotion.
+    Stocked {
+        /// The writer that is gone.
+        source: ShardId,
+        /// What is here; its seq is the last change of that writer that is part of it.
+        state: FinalState,
+    },
     /// Moved away.
     Retired {
         /// To which shard.
@@ -65,6 +72,7 @@ impl Mode {
             Self::Fenced => "fenced",
             Self::Sealed { .. } => "sealed",
             Self::Incoming { .. } => "incoming",
+            Self::Stocked { .. } => "stocked",
             Self::Retired { .. } => "retired",
             Self::Quarantined { .. } => "quarantined",
             Self::Discarded => "discarded",
@@ -214,6 +222,10 @@ pub struct NodeRecord {
     pub offered_to: Option<ShardId>,
     /// Set while incoming, and kept by a copy that has stopped to follow the writer.
     pub replica: Option<ReplicaRecord>,
+    /// Retired, and never equal to the present writer at any seq that is known: the node was taken over without this shard, or a first
+    /// copy was left as it is. To follow, it lists first, as if it were new.
+    #[serde(default)]
+    pub begins_anew: bool,
     /// Where requests are forwarded to. Only ever set while incoming or retired.
     #[serde(default)]
     pub forward: Option<Forward>,
@@ -245,6 +257,7 @@ impl NodeRecord {
             settings: Settings::default(),
             offered_to: None,
             replica: None,
+            begins_anew: false,
             forward: None,
             promoted_seq: 0,
             taken_over_from: None,

@@ -10,7 +10,7 @@ use super::objects::Deleted;
 use super::record::ReplicaRecord;
 use super::space::Promise;
 use super::tables::Op;
-use super::writer::{Origin, Work};
+use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
 use bytes::Bytes;
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
@@ -119,7 +119,7 @@ impl Engine {
         let ops: Vec<Op> = records.map(|record| Op::Put(*record)).collect();
         if !ops.is_empty() {
             let stored: Vec<ObjectKey> = ops.iter().map(Op::key).collect();
-            let work = Work::Record { origin: Origin::Replica, at: now(), ops };
+            let work = Work::Record { origin: Origin::Replica, at: now(), ops, applied: None };
             self.writer.submit(&cell.id, work).await?;
             stored.iter().for_each(|key| self.clear_alarms(cell, key));
         }
@@ -188,19 +188,54 @@ impl Engine {
         self.delete_as(node, key, Origin::Replica).await
     }
 
-    /// Records that all changes up to `seq` of the source's journal are here. Durable after all that was stored before.
+    /// Deletes objects of an incoming copy because the source did, and records with the same transaction that all changes up to `seq`
+    /// of the source's journal are here: a crash leaves both or neither.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when the node is not incoming or the seq would go back, or a failure.
-    pub async fn set_applied_seq(self: &Arc<Self>, node: &NodeId, seq: u64) -> Result<(), EngineError> {
-        let back = move |replica: &mut ReplicaRecord| {
-            if seq < replica.applied_seq {
-                return Err(EngineError::refused(format!("seq {} is applied already", replica.applied_seq)));
-            }
-            replica.applied_seq = seq;
-            Ok(())
-        };
-        self.update_replica(node, back).await
+    /// [`EngineError::NotWritable`] when the node is not incoming (INV-12), [`EngineError::Refused`] when the seq would go back, or
+    /// a failure.
+    pub async fn apply_replica_deletes(
+        self: &Arc<Self>,
+        node: &NodeId,
+        keys: BTreeSet<ObjectKey>,
+        seq: u64,
+    ) -> Result<(), EngineError> {
+        let cell = self.cell(node)?;
+        let critical = cell.enter_critical();
+        let engine = Arc::clone(self);
+        let deleting = tokio::spawn(async move {
+            let _critical = critical;
+            engine.delete_together(&cell, keys.into_iter().collect(), seq).await
+        });
+        deleting.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    async fn delete_together(
+        self: &Arc<Self>,
+        cell: &Arc<NodeCell>,
+        keys: Vec<ObjectKey>,
+        seq: u64,
+    ) -> Result<(), EngineError> {
+        let _locks = cell.lock_objects(keys.iter().copied()).await;
+        let ops = keys.iter().map(|key| Op::Delete(*key)).collect();
+        let work = Work::Record { origin: Origin::Replica, at: now(), ops, applied: Some(seq) };
+        let Done::Recorded(seqs) = self.writer.submit(&cell.id, work).await? else { return Err(EngineError::Stopped) };
+        let gone: Vec<(ObjectKey, u64)> =
+            keys.into_iter().zip(seqs).filter_map(|(key, seq)| seq.map(|seq| (key, seq))).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let (node, files) = (cell.id.clone(), gone.clone());
+        self.blocking(move |engine| engine.unname_all(&node, &files)).await?;
+        gone.iter().for_each(|(key, _)| self.clear_alarms(cell, key));
+        self.writer.notify(&cell.id, Work::Unlinked(gone)).await
+    }
+
+    /// Takes files off the disk; their folders are durable when this returns.
+    fn unname_all(&self, node: &NodeId, files: &[(ObjectKey, u64)]) -> Result<(), EngineError> {
+        files.iter().try_for_each(|(key, _)| super::layout::remove(&self.layout.file(node, key)))?;
+        let folders: BTreeSet<PathBuf> = files.iter().map(|(key, _)| self.layout.folder(node, key)).collect();
+        folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
     /// Changes what is remembered about an incoming copy.

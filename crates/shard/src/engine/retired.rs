@@ -10,14 +10,20 @@ use shardlift_model::{NodeId, ShardId, Token};
 use std::sync::Arc;
 
 impl Engine {
-    /// Stops following the writer and keeps what is here: the node is retired. Its job has ended before this is called.
+    /// Stops following the writer and keeps what is here: the node is retired. Its job has ended before this is called. A first copy is
+    /// left as it is, too, and would begin anew.
     ///
     /// # Errors
-    /// As [`Engine::command`]; [`EngineError::Refused`] unless the node follows a writer or is retired.
+    /// As [`Engine::command`]; [`EngineError::Refused`] unless the node follows a writer, is a first copy, or is retired.
     pub async fn detach(self: &Arc<Self>, node: &NodeId, token: Token) -> Result<Accepted, EngineError> {
         let edit = |record: &mut NodeRecord| match (&record.mode, record.follows()) {
             (_, Some(source)) => {
                 record.mode = Mode::Retired { target: source.clone() };
+                Ok(())
+            }
+            (Mode::Incoming { source, .. }, None) => {
+                record.mode = Mode::Retired { target: source.clone() };
+                (record.begins_anew, record.replica) = (true, None);
                 Ok(())
             }
             (Mode::Retired { .. }, None) => Ok(()),

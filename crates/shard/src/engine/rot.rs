@@ -63,7 +63,7 @@ impl Engine {
         }
         let named = key.expected_sha256().is_some();
         if named && cell.record().mode == Mode::Serving {
-            let work = Work::Record { origin: Origin::Reconcile, at: now(), ops: vec![Op::Put(found)] };
+            let work = Work::Record { origin: Origin::Reconcile, at: now(), ops: vec![Op::Put(found)], applied: None };
             match self.writer.submit(&cell.id, work).await {
                 Ok(Done::Recorded(seqs)) => {
                     // The record says it now; it is no alarm without a reason any more.

@@ -72,11 +72,15 @@ impl Engine {
             }
             _ => Err(EngineError::refused(format!("the node is {}, not incoming", record.mode.word()))),
         };
-        self.writer.submit(node, Work::Edit(Box::new(edit))).await?;
         let times = Work::Times { last_snapshot: side.last_snapshot, locks: side.lock_times };
-        self.writer.submit(node, times).await?;
-        self.writer.submit(node, Work::Sessions(side.sessions)).await?;
-        self.writer.submit(node, Work::Certificates(side.seen_certificates)).await.map(drop)
+        self.writer.submit(node, Work::Edit(Box::new(edit))).await?;
+        // Independent of each other, so one group of the index takes them all: a cutover waits for this.
+        tokio::try_join!(
+            self.writer.submit(node, times),
+            self.writer.submit(node, Work::Sessions(side.sessions)),
+            self.writer.submit(node, Work::Certificates(side.seen_certificates)),
+        )
+        .map(drop)
     }
 
     /// Records a finished session. Only the last thousand are kept.

@@ -97,7 +97,7 @@ impl Engine {
             self.clear_alarms(&cell, &key);
             return Ok(Put::Identical);
         }
-        let work = Work::Record { origin, at: now(), ops: vec![Op::Put(record)] };
+        let work = Work::Record { origin, at: now(), ops: vec![Op::Put(record)], applied: None };
         if let Err(error) = self.writer.submit(&cell.id, work).await {
             if error.is_refusal() && known.is_none() {
                 let node = cell.id.clone();

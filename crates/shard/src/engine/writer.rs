@@ -42,11 +42,12 @@ pub(crate) enum Origin {
 pub(crate) enum Work {
     /// Makes the node if it is unknown.
     Create(Mode),
-    /// Index and journal.
+    /// Index and journal, and with `applied` how far the source's journal is here then.
     Record {
         origin: Origin,
         at: UnixMillis,
         ops: Vec<Op>,
+        applied: Option<u64>,
     },
     /// As found at start: each with its own time.
     Adopt(Vec<(Op, UnixMillis)>),

@@ -13,6 +13,9 @@ pub(crate) const BATCH_OBJECTS_MAX: usize = 200;
 /// Most bytes of one transfer of small objects.
 pub(crate) const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// What a large object takes of [`Transfer::weight`]: it is written as it comes, a block ahead of the network.
+const LARGE_WEIGHT: u32 = 4;
+
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Transfer {
@@ -20,6 +23,21 @@ pub(crate) enum Transfer {
     Together(Vec<ObjectRecord>),
     /// One that does not.
     Alone(ObjectRecord),
+}
+
+impl Transfer {
+    /// Memory that it takes at most, in MiB, begun ones counted whole. Many small deltas weigh little and may be under way side by
+    /// side: what they wait for is the disk's fsync, which they share.
+    pub(crate) fn weight(&self) -> u32 {
+        match self {
+            Self::Alone(_) => LARGE_WEIGHT,
+            Self::Together(records) => {
+                let bytes: u64 = records.iter().map(|record| record.size).sum();
+                // Cut to `BATCH_BYTES_MAX`, so it fits.
+                u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(1)
+            }
+        }
+    }
 }
 
 /// Cuts a list, in order.
@@ -64,6 +82,7 @@ mod tests {
             }).collect();
             let mut travelled = Vec::new();
             for transfer in transfers(wanted.iter().copied()) {
+                prop_assert!((1..=8).contains(&transfer.weight()), "{}", transfer.weight());
                 match transfer {
                     Transfer::Alone(record) => {
                         prop_assert!(record.size >= LARGE_BYTES);

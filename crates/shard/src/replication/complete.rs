@@ -7,14 +7,30 @@ use super::error::PullError;
 use super::replica::Replica;
 use crate::engine::{FinalState, ReplicaPhase};
 use shardlift_api::fault::Fault;
+use shardlift_api::v1;
 use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long to wait for a source that has not reached the state that it named.
 const BEHIND_WAIT: Duration = Duration::from_millis(500);
 
 impl Replica {
-    /// Goes to the state and says what is here then; the caller compares.
+    /// Goes to the state and says what is here then; the caller compares. What belongs to the node besides its objects is read
+    /// meanwhile: the source stands still.
     pub(super) async fn complete(&mut self, expected: FinalState) -> Result<FinalState, PullError> {
+        let source = self.source.clone();
+        let reading = AbortOnDropHandle::new(tokio::spawn(async move { source.side_data().await }));
+        let state = self.go_to(expected).await?;
+        let ended_badly = |error| PullError::Waiting(format!("reading the source's side data ended badly: {error}"));
+        let side = self.net(async { reading.await.map_err(ended_badly)? }).await?;
+        // Last, because it sets the times of what is here by then.
+        self.merge_side_data(side).await?;
+        self.enter(ReplicaPhase::Complete).await?;
+        self.shared.progress.moving();
+        Ok(state)
+    }
+
+    async fn go_to(&mut self, expected: FinalState) -> Result<FinalState, PullError> {
         while self.copy.applied_seq() < expected.seq {
             let before = self.copy.applied_seq();
             self.follow(Some(expected.seq), Duration::ZERO).await?;
@@ -33,10 +49,6 @@ impl Replica {
             tracing::warn!(node = %self.copy.node(), differing, "the final digest differed; the lists were compared");
             state = self.state().await?;
         }
-        // Last, because it sets the times of what is here by then.
-        self.merge_side_data().await?;
-        self.enter(ReplicaPhase::Complete).await?;
-        self.shared.progress.moving();
         Ok(state)
     }
 
@@ -44,8 +56,7 @@ impl Replica {
         Ok(FinalState::new(&self.copy.digest(true).await?, self.copy.applied_seq()))
     }
 
-    async fn merge_side_data(&self) -> Result<(), PullError> {
-        let data = self.net(self.source.side_data()).await?;
+    async fn merge_side_data(&self, data: v1::SideData) -> Result<(), PullError> {
         let refused = |fault: Fault| PullError::Failed(format!("the source's side data: {}", fault.public()));
         let data = super::side::Side::read(self.copy.node(), data).map_err(refused)?;
         self.copy.merge(data).await

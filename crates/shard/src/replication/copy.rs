@@ -128,9 +128,9 @@ impl Copy {
         self.engine.update_replica(&self.node, begin).await
     }
 
-    /// All changes up to here are durable here.
-    pub(crate) async fn applied(&self, seq: u64) -> Result<(), EngineError> {
-        self.engine.set_applied_seq(&self.node, seq).await
+    /// Takes away what the source has deleted; all changes up to `seq` are here then. Both are durable together.
+    pub(crate) async fn applied(&self, deletes: BTreeSet<ObjectKey>, seq: u64) -> Result<(), EngineError> {
+        self.engine.apply_replica_deletes(&self.node, deletes, seq).await
     }
 
     pub(crate) async fn record_phase(&self, phase: ReplicaPhase) -> Result<(), EngineError> {

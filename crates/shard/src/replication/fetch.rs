@@ -62,7 +62,7 @@ impl Replica {
     }
 
     async fn transfer(&self, transfer: Transfer) -> Result<Harvest, PullError> {
-        let permit = self.net(async { Ok(self.transfers.acquire().await) }).await?;
+        let permit = self.net(async { Ok(self.transfers.acquire_many(transfer.weight()).await) }).await?;
         let _permit = permit.map_err(|_closed| PullError::Interrupted)?;
         match transfer {
             Transfer::Together(records) => self.fetch_together(&records).await,

@@ -2,6 +2,7 @@
 //!
 //! What must survive a restart is in the engine's record of the incoming copy; a job itself is only memory.
 
+use super::channels::Channels;
 use super::copy::Copy;
 use super::job::{Completion, Shared, Wish};
 use super::progress::Progress;
@@ -13,16 +14,16 @@ use crate::control::fault::of_engine;
 use crate::engine::{Engine, FinalState, Mode, NodeSnapshot, ReplicaPhase};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_model::{NodeId, Role, Token};
-use shardlift_pki::tls::{Credentials, Expected, channel};
+use shardlift_model::{NodeId, Token};
+use shardlift_pki::tls::Credentials;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinHandle;
 
-/// Transfers from all sources at the same time.
-const TRANSFERS_MAX: usize = 8;
+/// Memory of all transfers from all sources at the same time, in MiB: eight large objects, or a small delta each of 32 nodes.
+const TRANSFERS_MIB_MAX: usize = 32;
 
 /// How long a completion may keep its caller; the job goes on, and the same command asks again.
 const COMPLETION_WAIT: Duration = Duration::from_secs(120);
@@ -34,7 +35,7 @@ const RESUME_PAGE: usize = 500;
 pub struct ReplicaJobs {
     engine: Arc<Engine>,
     passwords: Arc<Passwords>,
-    credentials: Arc<Credentials>,
+    channels: Channels,
     transfers: Arc<Semaphore>,
     running: Mutex<BTreeMap<NodeId, Running>>,
     /// One for each node that was ever steered; so many nodes, so many bytes.
@@ -59,8 +60,8 @@ impl ReplicaJobs {
         Arc::new(Self {
             engine: Arc::clone(engine),
             passwords: Arc::clone(passwords),
-            credentials: Arc::clone(credentials),
-            transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            channels: Channels::new(credentials),
+            transfers: Arc::new(Semaphore::new(TRANSFERS_MIB_MAX)),
             running: Mutex::default(),
             steering: Mutex::default(),
         })
@@ -105,10 +106,10 @@ impl ReplicaJobs {
         if record.verify_asked && record.phase != ReplicaPhase::Complete {
             shared.wish.send_replace(Wish { verify: Some(snapshot.token), complete: None });
         }
-        let peer = channel(&self.credentials, source_peer_address, Expected::one(Role::Shard, source.as_str()));
+        let seats = self.channels.seats(source, source_peer_address);
         let replica = Replica {
             shared: Arc::clone(&shared),
-            source: Source::new(peer, snapshot.node.clone()),
+            source: Source::new(seats, snapshot.node.clone()),
             copy: Copy::new(Arc::clone(&self.engine), Arc::clone(&self.passwords), snapshot.node.clone()),
             transfers: Arc::clone(&self.transfers),
             accept_damaged: *accept_damaged,

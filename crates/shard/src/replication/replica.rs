@@ -33,7 +33,7 @@ pub(crate) struct Replica {
     pub(super) shared: Arc<Shared>,
     pub(super) source: Source,
     pub(super) copy: Copy,
-    /// Bounds the transfers of the whole shard.
+    /// Bounds the memory of all transfers of the shard, in MiB.
     pub(super) transfers: Arc<Semaphore>,
     pub(super) accept_damaged: bool,
     /// It was the writer once: nothing is taken from it on the ground of a listing.

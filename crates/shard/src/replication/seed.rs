@@ -87,15 +87,20 @@ impl Replica {
     pub(super) async fn forget(&mut self, key: ObjectKey) -> Result<(), PullError> {
         if let Some(record) = self.copy.record(key).await? {
             self.copy.delete(key).await?;
-            self.damaged.remove(&key);
-            self.shared.progress.update(|replica| {
-                replica.objects_done = replica.objects_done.saturating_sub(1);
-                replica.bytes_done = replica.bytes_done.saturating_sub(record.size);
-                replica.objects_total = replica.objects_total.saturating_sub(1);
-                replica.bytes_total = replica.bytes_total.saturating_sub(record.size);
-            });
+            self.uncount(&record);
         }
         Ok(())
+    }
+
+    /// An object that is here no more, or that comes anew.
+    pub(super) fn uncount(&mut self, record: &ObjectRecord) {
+        self.damaged.remove(&record.key);
+        self.shared.progress.update(|replica| {
+            replica.objects_done = replica.objects_done.saturating_sub(1);
+            replica.bytes_done = replica.bytes_done.saturating_sub(record.size);
+            replica.objects_total = replica.objects_total.saturating_sub(1);
+            replica.bytes_total = replica.bytes_total.saturating_sub(record.size);
+        });
     }
 
     /// Makes the set of objects here that of the source: fetches what is lacking, deletes what the source does not have.

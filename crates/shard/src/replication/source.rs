@@ -1,19 +1,19 @@
-//! The source as the pulling side sees it: typed questions, each with a time limit, over one channel.
+//! The source as the pulling side sees it: typed questions, each with a time limit, over channels that others share.
 //!
 //! What comes back is checked for its form here (kinds, names, sizes, order of chunks) and believed nowhere: hashes are
 //! compared in [`super::judge`].
 
+use super::channels::Seats;
 use super::error::PullError;
 use crate::control::message;
 use crate::engine::FinalState;
 use bytes::Bytes;
 use shardlift_api::fault::FaultKind;
-use shardlift_api::v1::replication_client::ReplicationClient;
 use shardlift_api::{CHUNK_BYTES_MAX, convert, v1};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 /// How long a question may take.
@@ -31,7 +31,7 @@ pub(crate) const PAGE_CHANGES: u32 = 2000;
 /// One node at its source.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    client: ReplicationClient<Channel>,
+    seats: Arc<Seats>,
     node: NodeId,
 }
 
@@ -67,8 +67,8 @@ impl Happened {
 }
 
 impl Source {
-    pub(crate) fn new(channel: Channel, node: NodeId) -> Self {
-        Self { client: ReplicationClient::new(channel), node }
+    pub(super) fn new(seats: Seats, node: NodeId) -> Self {
+        Self { seats: Arc::new(seats), node }
     }
 
     pub(crate) async fn list(&self, after: Option<ObjectKey>, locks_only: bool) -> Result<Page, PullError> {
@@ -78,7 +78,7 @@ impl Source {
             limit: PAGE_OBJECTS,
             locks_only,
         };
-        let mut client = self.client.clone();
+        let mut client = self.seats.questions.clone();
         let answer = answered(ANSWER_TIMEOUT, client.list_objects(request)).await?;
         let objects = answer.objects.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
         // The order is what makes paging end and the comparison with the own index a merge.
@@ -106,7 +106,8 @@ impl Source {
             limit: PAGE_CHANGES,
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
         };
-        let mut client = self.client.clone();
+        let client = if wait.is_zero() { &self.seats.questions } else { &self.seats.waits };
+        let mut client = client.clone();
         let answer = answered(ANSWER_TIMEOUT + wait, client.read_journal(request)).await?;
         let changes = answer.changes.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
         // A gap would be a change that is lost for ever.
@@ -119,14 +120,14 @@ impl Source {
 
     pub(crate) async fn digest(&self, without_locks: bool) -> Result<FinalState, PullError> {
         let request = v1::GetDigestRequest { node: self.node.to_string(), without_locks };
-        let mut client = self.client.clone();
+        let mut client = self.seats.questions.clone();
         let digest = answered(ANSWER_TIMEOUT, client.get_digest(request)).await?;
         message::final_state(Some(digest)).map_err(|fault| malformed(fault.public()))
     }
 
     pub(crate) async fn side_data(&self) -> Result<v1::SideData, PullError> {
         let request = v1::GetSideDataRequest { node: self.node.to_string() };
-        let mut client = self.client.clone();
+        let mut client = self.seats.questions.clone();
         answered(ANSWER_TIMEOUT, client.get_side_data(request)).await
     }
 
@@ -135,7 +136,7 @@ impl Source {
         let objects: Vec<v1::ObjectRef> = keys.map(Into::into).collect();
         let count = objects.len();
         let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects };
-        let mut client = self.client.clone();
+        let mut client = self.seats.transfers.clone();
         let stream = answered(ANSWER_TIMEOUT, client.fetch_objects(request)).await?;
         Ok(Fetching { stream, position: 0, count, fresh: true })
     }

@@ -7,4 +7,5 @@ mod cutover;
 mod damage;
 mod follow;
 mod random;
-mod world;
+mod takeover;
+pub(crate) mod world;

@@ -1,9 +1,9 @@
 //! Bodies of answers: nothing, bytes in memory, a part of a file, or what another shard sends. The latter two keep their permit
-//! until they are sent, so that a request counts as in flight for as long as it is.
+//! until they are sent, so that a request counts as in flight for as long as it is. What another shard sends ends when forwarding does.
 
 use crate::admission::{Onward, Permit};
 use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::io;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 256 * 1024;
@@ -37,6 +38,7 @@ pub(crate) struct FilePart {
 #[derive(Debug)]
 pub(crate) struct Remote {
     incoming: Incoming,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     _onward: Arc<Onward>,
 }
 
@@ -53,7 +55,8 @@ impl Body {
 
     /// What another shard sends.
     pub(crate) fn remote(incoming: Incoming, onward: Arc<Onward>) -> Self {
-        Self::Remote(Box::new(Remote { incoming, _onward: onward }))
+        let cancelled = Box::pin(onward.cancelled().clone().cancelled_owned());
+        Self::Remote(Box::new(Remote { incoming, cancelled, _onward: onward }))
     }
 }
 
@@ -72,9 +75,7 @@ impl http_body::Body for Body {
             Self::Memory(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Memory(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(part) => part.poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data))),
-            Self::Remote(remote) => Pin::new(&mut remote.incoming)
-                .poll_frame(cx)
-                .map(|next| next.map(|frame| frame.map_err(io::Error::other))),
+            Self::Remote(remote) => remote.poll_next(cx),
         }
     }
 
@@ -92,6 +93,16 @@ impl http_body::Body for Body {
             Self::File(part) => SizeHint::with_exact(part.remaining),
             Self::Remote(remote) => remote.incoming.size_hint(),
         }
+    }
+}
+
+impl Remote {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.cancelled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(io::Error::other("forwarding has ended"))));
+        }
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        polled.map(|next| next.map(|frame| frame.map_err(io::Error::other)))
     }
 }
 

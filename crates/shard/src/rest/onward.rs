@@ -61,7 +61,8 @@ impl Rest {
                 let (node, error) = (&asked.node, shardlift_api::fault::chain(error));
                 tracing::debug!(%node, error, "a request waits for the writer");
             }
-            tokio::time::sleep(pause).await;
+            // `None`: forwarding has ended, and the gate knows what comes instead.
+            let _waited = onward.cancelled().run_until_cancelled(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
@@ -103,6 +104,8 @@ impl Rest {
                 let shard = &onward.forward().shard;
                 tracing::warn!(%shard, error = shardlift_api::fault::chain(&error), "a request could not be passed on");
                 self.metrics.forward_failed();
+                // Before anything else is waited for: the end of forwarding waits for those that are.
+                drop(onward);
                 Reply::Unavailable("the repository is being moved; try again").into_answer(&head.method)
             }
         };

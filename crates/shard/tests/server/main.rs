@@ -11,4 +11,5 @@ mod moving;
 mod operation;
 mod probe;
 mod readmission;
+mod takeover;
 mod world;

@@ -99,15 +99,21 @@ pub struct ReleaseBatch {
 #[command(after_long_help = "EXAMPLES:
   shardlift batch rollback canary
   shardlift batch rollback canary --reason 'restores are slow' --wait --yes
+  shardlift batch rollback canary --rehearse --wait
 
 Each node goes back by itself as soon as it can; the others of the batch are not waited for.
-With --wait, the exit code is 6 when some nodes are back and others are not; stderr names them.")]
+With --wait, the exit code is 6 when some nodes are back and others are not; stderr names them.
+A rehearsal is one of a single node, the first that can: all but the seal and the commit. It asks nothing
+and leaves the batch where it is; with --wait, the exit code is 1 when it did not come to its end.")]
 pub struct RollBackBatch {
     /// Which.
     pub batch: BatchId,
     /// Why; recorded and shown.
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "rehearse")]
     pub reason: String,
+    /// Prove the way back of one of its nodes up to the seal, then let it soak on.
+    #[arg(long)]
+    pub rehearse: bool,
     /// Stay and show progress until its nodes are back, or soak again; Ctrl-C leaves it running.
     #[arg(long)]
     pub wait: bool,

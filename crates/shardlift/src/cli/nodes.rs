@@ -39,6 +39,8 @@ pub enum NodeCommand {
     Retry(RetryNode),
     /// Move a node back to where it came from, with all that was stored since the flip
     Rollback(RollBackNode),
+    /// Wait no longer for a shard that a node went back without and that will never return
+    WriteOff(WriteOffNode),
     /// Take the old copy of a released node out of quarantine, so that a rollback is possible again
     #[command(after_long_help = "EXAMPLES:
   shardlift node restore acme/web-1
@@ -177,10 +179,18 @@ pub struct RetryNode {
   shardlift node rollback acme/web-1
   shardlift node rollback acme/web-1 --reason 'slow restores' --wait --yes
   shardlift node rollback acme/web-1 --rehearse --wait
+  shardlift node rollback acme/web-1 --accept-loss
+  shardlift node rollback acme/web-1 --accept-loss 4711 --reason 'disk burnt' --wait --yes
 
 Its clients wait for about as long as is said before the question; no backup is lost.
 A way back that does not work is undone and the node soaks on; with --wait, the exit code is 1.
-A rehearsal does all but the seal and the commit, asks nothing, and leaves the node where it is.")]
+A rehearsal does all but the seal and the commit, asks nothing, and leaves the node where it is.
+
+--accept-loss is for a shard that is gone for good: its node goes back without it, and what it stored
+after the change SEQ is given up. Without SEQ it shows what that would be and asks for the node's name.
+Refused (3) while that shard answers, and when the old copy has less than SEQ.
+There is no way out of it once it has begun.
+With --wait it ends when clients are served again, even if the shard that was given up never returns.")]
 pub struct RollBackNode {
     /// Which.
     pub node: NodeId,
@@ -190,12 +200,30 @@ pub struct RollBackNode {
     /// Prove the way back up to the seal, then let the node soak on.
     #[arg(long)]
     pub rehearse: bool,
+    /// Go back without the shard that serves it, which is gone for good: what it stored after its change SEQ is lost.
+    #[arg(long, value_name = "SEQ", num_args = 0..=1, conflicts_with = "rehearse")]
+    pub accept_loss: Option<Option<u64>>,
     /// Stay and show progress until it is back, or soaks again; Ctrl-C leaves it running.
     #[arg(long)]
     pub wait: bool,
     /// Give up waiting after this time; the way back goes on.
     #[arg(long, value_name = "TIME", requires = "wait")]
     pub timeout: Option<Span>,
+    /// Do not ask; needed where there is no terminal to ask on. With --accept-loss it needs SEQ.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+/// A node whose former shard is not coming back.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node write-off acme/web-1 --yes
+
+After `node rollback --accept-loss`, the shard that was given up has to give up the node in turn when it returns; until then the
+node cannot be planned to move. This ends the waiting. Whatever may be found of that shard later is never served.")]
+pub struct WriteOffNode {
+    /// Which.
+    pub node: NodeId,
     /// Do not ask; needed where there is no terminal to ask on.
     #[arg(long, short = 'y')]
     pub yes: bool,

@@ -82,6 +82,20 @@ fn global_options_may_stand_after_the_command() {
 }
 
 #[test]
+fn a_loss_is_accepted_with_a_number_or_to_be_asked_for_one() {
+    let accepted = |line: &str| match Cli::try_parse_from(words(line)).unwrap().command {
+        Command::Node(NodeCommand::Rollback(arguments)) => (arguments.accept_loss, arguments.yes),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(accepted("shardlift node rollback a"), (None, false));
+    assert_eq!(accepted("shardlift node rollback a --accept-loss"), (Some(None), false));
+    assert_eq!(accepted("shardlift node rollback a --accept-loss --yes"), (Some(None), true));
+    for line in ["shardlift node rollback a --accept-loss 4711 -y", "shardlift node rollback --accept-loss=4711 -y a"] {
+        assert_eq!(accepted(line), (Some(Some(4711)), true), "{line}");
+    }
+}
+
+#[test]
 fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
     for line in [
         "shardlift node show ../etc",
@@ -93,7 +107,11 @@ fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
         "shardlift node rollback",
         "shardlift node rollback a --rehearse --reason x",
         "shardlift node rollback a --timeout 1h",
-        "shardlift batch rollback b --rehearse",
+        "shardlift node rollback a --rehearse --accept-loss 3",
+        "shardlift node rollback a --accept-loss -1",
+        "shardlift node rollback a --accept-loss all",
+        "shardlift batch rollback b --rehearse --reason x",
+        "shardlift batch rollback b --accept-loss 3",
         "shardlift batch release b --yes",
         "shardlift doctor 'Not A Name'",
         "shardlift node enroll --server s:1 --out .",

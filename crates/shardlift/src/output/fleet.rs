@@ -50,6 +50,7 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
         ("held because", node.held_because.clone()),
         ("way back", way_back.map_or_else(String::new, |_| node_way_back(node))),
         ("rehearsed", way_back.map_or_else(String::new, |way| or_never(&way.rehearsed))),
+        ("lost", node.loss.clone()),
         ("rollback failed", way_back.map_or_else(String::new, |way| way.failed.clone())),
         ("objects", node.objects.to_string()),
         ("size", bytes(node.bytes)),

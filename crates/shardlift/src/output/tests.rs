@@ -261,7 +261,8 @@ fn json_has_the_names_of_the_protocol() {
           "quota_bytes": 0,
           "append_only": false,
           "holds": [],
-          "way_back": null
+          "way_back": null,
+          "loss": ""
         }"#]]
     .assert_eq(&pretty(&node()).unwrap());
 }

@@ -1,6 +1,6 @@
 //! The way back, the flip and the doctor's findings in words.
 
-use super::{clean, instant, span};
+use super::{clean, fields, instant, span};
 use shardlift_api::v1;
 use shardlift_model::UnixMillis;
 
@@ -39,6 +39,37 @@ fn kept(snapshots: u64) -> String {
         1 => "keeps 1 snapshot".to_owned(),
         count => format!("keeps {count} snapshots"),
     }
+}
+
+/// What a way back without the writer would cost.
+pub(crate) fn loss_text(preview: &v1::LossPreview) -> String {
+    let v1::LossPreview { followed_seq, heard_seq, snapshots_kept, snapshots_lost, .. } = preview;
+    let heard = match preview.heard_at_unix_ms {
+        0 => "not heard since the controller started".to_owned(),
+        at => format!("last heard at {}", instant(at)),
+    };
+    let writer = if preview.writer_answers { "answers".to_owned() } else { format!("does not answer, {heard}") };
+    let count = |count: u64, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let can = preview.problem.is_empty();
+    let only_if = |can: bool, text: String| if can { text } else { String::new() };
+    let lost = heard_seq.saturating_sub(*followed_seq);
+    fields(&[
+        ("served by", only_if(!preview.writer.is_empty(), format!("{}, which {writer}", preview.writer))),
+        ("goes back to", preview.follower.clone()),
+        ("kept", only_if(can, format!("its changes up to {followed_seq}; {}", count(*snapshots_kept, "snapshot")))),
+        (
+            "lost",
+            only_if(
+                can,
+                format!(
+                    "{} and {} that were heard of, and all that it stored later",
+                    count(lost, "change"),
+                    count(*snapshots_lost, "snapshot")
+                ),
+            ),
+        ),
+        ("problem", preview.problem.clone()),
+    ])
 }
 
 /// What a rollback of these nodes would be like now, in sums; then what is in the way, node by node.

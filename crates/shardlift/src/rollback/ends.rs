@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 pub(super) enum Wish {
     /// Be served by its source again.
     RolledBack,
+    /// The same without the shard that served it. Nobody waits for that one to give up what it has.
+    TakenOver,
     /// Prove that it could.
     Rehearsed {
         /// The last rehearsal before this one.
@@ -20,8 +22,9 @@ impl Wish {
     /// `None` while it is under way.
     pub(super) fn ended(&self, node: &v1::FleetNode) -> Option<Result<(), Failure>> {
         match (node.phase.as_str(), self) {
+            ("rolling_back", Self::TakenOver) if !is_under_way(node) => Some(Ok(())),
             ("rolling_back", _) => None,
-            ("rolled_back", Self::RolledBack) => Some(Ok(())),
+            ("rolled_back", Self::RolledBack | Self::TakenOver) => Some(Ok(())),
             ("soaking", Self::Rehearsed { before }) if rehearsed(node) != before => Some(Ok(())),
             ("soaking", wish) => Some(Err(wish.undone(node))),
             (phase, _) => {
@@ -33,7 +36,7 @@ impl Wish {
 
     fn undone(&self, node: &v1::FleetNode) -> Failure {
         let what = match self {
-            Self::RolledBack => "the way back was undone",
+            Self::RolledBack | Self::TakenOver => "the way back was undone",
             Self::Rehearsed { .. } => "the rehearsal did not come to its end",
         };
         let failure = Failure::new(Exit::Failed, format!("{}: {what}: {}", node.node, why_undone(node)));
@@ -41,8 +44,13 @@ impl Wish {
     }
 }
 
-fn rehearsed(node: &v1::FleetNode) -> &str {
+pub(super) fn rehearsed(node: &v1::FleetNode) -> &str {
     node.way_back.as_ref().map_or("", |way_back| way_back.rehearsed.as_str())
+}
+
+/// A node that is served again has no way back any more, also while a shard that was given up has not returned to give it up.
+fn is_under_way(node: &v1::FleetNode) -> bool {
+    node.phase == "rolling_back" && node.way_back.is_some()
 }
 
 fn why_undone(node: &v1::FleetNode) -> &str {
@@ -73,7 +81,7 @@ impl BatchEnd {
     /// True when none is under way any more.
     pub(super) fn is_reached(&self, batch: &v1::BatchView) -> bool {
         let mut gone = batch.nodes.iter().filter(|node| self.gone.contains(&node.node));
-        gone.all(|node| node.phase != "rolling_back")
+        gone.all(|node| !is_under_way(node))
     }
 
     /// What did not come about; without waiting, only what did not begin.
@@ -123,6 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn a_way_back_without_the_writer_ends_when_clients_are_served() {
+        let wish = Wish::TakenOver;
+        assert_eq!(wish.ended(&plain("a", "rolling_back")), None);
+        let served = v1::FleetNode { way_back: None, ..plain("a", "rolling_back") };
+        assert_eq!(wish.ended(&served), Some(Ok(())));
+        assert_eq!(Wish::RolledBack.ended(&served), None);
+        assert_eq!(wish.ended(&plain("a", "rolled_back")), Some(Ok(())));
+        assert!(wish.ended(&plain("a", "soaking")).unwrap().is_err());
+    }
+
+    #[test]
     fn a_rehearsal_ends_with_a_new_proof_or_with_the_reason_why_there_is_none() {
         let wish = Wish::Rehearsed { before: "yesterday".into() };
         let soaking =
@@ -147,6 +166,8 @@ mod tests {
     fn a_batch_is_waited_for_until_no_node_is_under_way() {
         let end = BatchEnd::begun(&batch(vec![plain("a", "rolling_back"), plain("b", "rolled_back")]));
         assert!(!end.is_reached(&batch(vec![plain("a", "rolling_back"), plain("b", "rolled_back")])));
+        let served = v1::FleetNode { way_back: None, ..plain("a", "rolling_back") };
+        assert!(end.is_reached(&batch(vec![served, plain("b", "rolled_back")])));
         let back = batch(vec![plain("a", "rolled_back"), plain("b", "rolled_back")]);
         assert!(end.is_reached(&back));
         assert_eq!(end.failure(&back), None);

@@ -1,16 +1,21 @@
 //! What each command does. A repetition finds its work done; a command that does not fit is refused, which changes nothing.
 
+use super::takeover;
+use crate::client;
 use crate::cutover::Cutover;
 use crate::journal::{Final, Journal};
 use crate::mutants::Mutant;
 use crate::network::{Command, Outcome, What};
 use crate::stamp::Stamp;
-use crate::state::{Gate, Mode, Replica, Router, Shard, State};
+use crate::state::{Gate, Mode, Replica, Router, Shard, State, other};
 
 /// A command arrives.
 pub fn deliver(cutover: &Cutover, state: &mut State, command: Command) {
-    if let What::SetRoutes(version) = command.what {
-        return route(cutover, state, command, version);
+    if let What::SetRoutes(version, sever) = command.what {
+        return route(cutover, state, command, version, sever);
+    }
+    if state.is_gone(command.to) {
+        return;
     }
     let shard = state.shard_mut(command.to);
     let stale = if cutover.lacks(Mutant::TokenStep) {
@@ -25,7 +30,11 @@ pub fn deliver(cutover: &Cutover, state: &mut State, command: Command) {
     let broken = command.token < shard.highest;
     shard.highest = shard.highest.max(command.token);
     shard.token = shard.token.max(command.token);
-    let outcome = carry_out(cutover, shard, command);
+    let outcome = match command.what {
+        What::TakeStock => takeover::take_stock(cutover, state, command.to),
+        What::Depose => takeover::depose(cutover, state, command.to),
+        _ => carry_out(cutover, shard, command),
+    };
     state.seen.stale_command |= broken;
     if let Some(outcome) = outcome {
         state.answer(command.token, outcome);
@@ -33,13 +42,20 @@ pub fn deliver(cutover: &Cutover, state: &mut State, command: Command) {
 }
 
 /// INV-06: a table is taken under a higher version only.
-fn route(cutover: &Cutover, state: &mut State, command: Command, version: u8) {
+fn route(cutover: &Cutover, state: &mut State, command: Command, version: u8, sever: bool) {
     let lower = version <= state.router.version;
     if lower && !cutover.lacks(Mutant::RouterVersion) {
         return;
     }
     state.seen.older_routes |= version < state.router.version;
     state.router = Router { version, shard: command.to, generation: command.token.generation };
+    state.reach[usize::from(command.to)] = true;
+    if sever && !cutover.lacks(Mutant::SeverBeforeConfirmed) {
+        // In one step with the new table: confirmed is only what is done.
+        let former = other(command.to);
+        state.reach[usize::from(former)] = false;
+        client::sever(state, |request| request.via == former, command.to);
+    }
 }
 
 /// `None`: refused, or answered later.
@@ -68,7 +84,7 @@ fn carry_out(cutover: &Cutover, shard: &mut Shard, command: Command) -> Option<O
         }),
         What::Discard => discard(cutover, shard),
         What::Detach | What::Quarantine | What::Restore => set_aside(cutover, shard, command.what),
-        What::SetRoutes(_) => None,
+        What::TakeStock | What::Depose | What::SetRoutes(..) => None,
     }
 }
 
@@ -79,6 +95,8 @@ fn start(shard: &mut Shard) -> Option<Outcome> {
         }
         // It goes on where it stopped following.
         (Mode::Retired, Replica::Following { resumed: true, .. }) => shard.mode = Mode::Incoming,
+        // It was deposed: what it has is not what came before anything that it could follow.
+        (Mode::Retired, _) => (shard.mode, shard.replica) = (Mode::Incoming, Replica::New),
         (Mode::Incoming, _) => {}
         _ => return None,
     }
@@ -121,7 +139,7 @@ fn seal(cutover: &Cutover, shard: &mut Shard, expected: Final) -> Option<Outcome
 fn promote(shard: &mut Shard, token: Stamp) -> Option<Outcome> {
     match shard.mode {
         Mode::Serving if shard.generation == token.generation => {}
-        Mode::Incoming => {
+        Mode::Incoming | Mode::Stocked(_) => {
             (shard.mode, shard.gate, shard.wish) = (Mode::Serving, Gate::Open, None);
             (shard.replica, shard.forward) = (Replica::New, None);
             shard.generation = token.generation;
@@ -166,6 +184,11 @@ fn set_aside(cutover: &Cutover, shard: &mut Shard, what: What) -> Option<Outcome
         || (shard.mode == Mode::Incoming && matches!(shard.replica, Replica::Following { resumed: true, .. }));
     let mode = match (what, shard.mode) {
         (What::Detach, _) if copy => Mode::Retired,
+        // A copy that began at a deposed one, or in the place of one: kept, and listed anew another time.
+        (What::Detach, Mode::Incoming) if !cutover.lacks(Mutant::PartedCopyDetaches) => {
+            shard.replica = Replica::New;
+            Mode::Retired
+        }
         (What::Quarantine, Mode::Quarantined) => Mode::Quarantined,
         (What::Quarantine, Mode::Serving) if cutover.lacks(Mutant::QuarantineSparesWriter) => Mode::Quarantined,
         (What::Quarantine, _) if copy => Mode::Quarantined,

@@ -1,7 +1,7 @@
-//! Which mode a node may have at its writer and at the other shard of its move, for every stage.
+//! Which mode a node may have at its writer and at the other shard of its move, for every stage of every way.
 
 use shardlift_api::v1::NodeMode;
-use shardlift_migration::{Migration, Node, Stage};
+use shardlift_migration::{Migration, Node, Stage, Way};
 use shardlift_model::ShardId;
 
 use NodeMode::{Discarded, Fenced, Incoming, Quarantined, Retired, Sealed, Serving, Unspecified};
@@ -18,8 +18,14 @@ pub(super) struct Allowed {
 /// Copies that are nobody's writer: what may lie at a target before the first byte of a move.
 const IDLE: &[NodeMode] = &[Unspecified, Incoming, Retired, Discarded, Quarantined];
 
+/// A shard that was given up and answers all the same: whatever it was when it fell silent, until it is told.
+const GIVEN_UP: &[NodeMode] = &[Serving, Fenced, Sealed, Incoming, Retired, Unspecified];
+
 /// By stage. Where a command is under way, both what was before it and what will be after it.
-pub(super) const fn allowed(stage: Stage) -> Allowed {
+pub(super) const fn allowed(stage: Stage, way: Way) -> Allowed {
+    if let Way::WithoutWriter = way {
+        return without_writer(stage);
+    }
     let (writer, other): (&[NodeMode], &[NodeMode]) = match stage {
         Stage::Planned
         | Stage::Offering
@@ -39,6 +45,7 @@ pub(super) const fn allowed(stage: Stage) -> Allowed {
         Stage::Retiring => (&[Serving], &[Sealed, Incoming]),
         Stage::Routing | Stage::Probing | Stage::Soaking | Stage::Releasing => (&[Serving], &[Incoming]),
         Stage::Detaching => (&[Serving], &[Incoming, Retired]),
+        Stage::TakingStock | Stage::Redirecting | Stage::Deposing => return without_writer(stage),
         Stage::Quarantining => (&[Serving], &[Incoming, Retired, Quarantined]),
         Stage::Released => (&[Serving], &[Quarantined]),
         Stage::Restoring => (&[Serving], &[Quarantined, Retired]),
@@ -46,6 +53,23 @@ pub(super) const fn allowed(stage: Stage) -> Allowed {
         Stage::RolledBack => (&[Serving], &[Retired, Incoming]),
     };
     Allowed { writer, other }
+}
+
+/// A takeover: the recorded writer is the shard that was given up, until the commit.
+const fn without_writer(stage: Stage) -> Allowed {
+    let (writer, other): (&[NodeMode], &[NodeMode]) = match stage {
+        Stage::TakingStock => (GIVEN_UP, &[Incoming, Sealed]),
+        Stage::Redirecting => (&[Incoming], GIVEN_UP),
+        Stage::Promoting => (&[Incoming, Serving], GIVEN_UP),
+        Stage::RolledBack => (&[Serving], &[Retired, Unspecified]),
+        _ => (&[Serving], GIVEN_UP),
+    };
+    Allowed { writer, other }
+}
+
+/// The shard that was given up and has not been told so yet. It may serve who reaches it, but no router leads there.
+pub(super) fn given_up(moving: &Migration) -> Option<&ShardId> {
+    (moving.takeover.is_some() && !moving.stage.is_over()).then_some(&moving.target)
 }
 
 /// The other shard of a node's present or last move.
@@ -67,11 +91,30 @@ mod tests {
 
     #[test]
     fn only_between_seal_and_promotion_may_nobody_serve_and_never_may_both() {
-        for stage in Stage::ALL {
-            let allowed = allowed(stage);
-            let serves = |modes: &[NodeMode]| modes.contains(&Serving);
-            assert!(serves(allowed.writer) || stage == Stage::Sealed, "{stage}");
-            assert!(!serves(allowed.other), "{stage}");
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Redirecting) {
+            for way in [Way::Forward, Way::Back] {
+                let allowed = allowed(stage, way);
+                assert!(serves(allowed.writer) || stage == Stage::Sealed, "{stage}");
+                assert!(!serves(allowed.other) || is_of_takeover(stage), "{stage}");
+            }
         }
+    }
+
+    fn serves(modes: &[NodeMode]) -> bool {
+        modes.contains(&Serving)
+    }
+
+    fn is_of_takeover(stage: Stage) -> bool {
+        matches!(stage, Stage::TakingStock | Stage::Redirecting | Stage::Deposing)
+    }
+
+    #[test]
+    fn a_shard_that_was_given_up_may_serve_until_it_is_told_and_nobody_serves_before_the_promotion() {
+        let of = |stage| allowed(stage, Way::WithoutWriter);
+        assert!(!serves(of(Stage::TakingStock).other) && !serves(of(Stage::Redirecting).writer));
+        for stage in [Stage::Redirecting, Stage::Promoting, Stage::Probing, Stage::Deposing] {
+            assert!(serves(of(stage).other), "{stage}");
+        }
+        assert!(!serves(of(Stage::RolledBack).other));
     }
 }

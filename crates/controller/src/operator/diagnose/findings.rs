@@ -1,8 +1,8 @@
 //! What is recorded of one node against what the parts say of it. Pure.
 
-use super::expected::{allowed, other, word};
+use super::expected::{allowed, given_up, other, word};
 use shardlift_api::v1::{self, NodeMode};
-use shardlift_migration::{CertificateState, Node, Stage, World};
+use shardlift_migration::{CertificateState, Node, Stage, Way, World};
 use shardlift_model::{NodeId, RouterId, ShardId, Token};
 use std::collections::BTreeMap;
 
@@ -44,21 +44,29 @@ fn finding(node: &Node, what: String, repair: &str) -> v1::Finding {
     v1::Finding { subject: node.node.to_string(), what, repair: repair.to_owned(), command: String::new() }
 }
 
+/// What helps against a second writer that nobody knows of.
+const RESTORED: &str = "stop that shard's client listener now; it was most likely restored from an old backup of its disk. \
+                        Compare both copies before anything is deleted";
+
+/// The same when it was the writer that an operator gave up, and that is not waited for any more.
+const GIVEN_UP: &str = "it was given up when the node went back without it, and no router leads there: close its client \
+                        listener, so that nobody reaches it directly. What it stored last lies in the node's folder, where \
+                        restic reads it while the shard is stopped. To use that shard again, give it a new data folder";
+
 /// INV-01: whoever else could take writes.
 fn second_writers(node: &Node, seen: &Seen) -> Vec<v1::Finding> {
-    let giver = node.migration.as_ref().filter(|moving| moving.stage == Stage::Promoting).map(|moving| moving.giver());
-    let others = seen.shards.keys().filter(|shard| **shard != node.shard && Some(*shard) != giver);
+    let moving = node.migration.as_ref();
+    let giver = moving.filter(|moving| moving.stage == Stage::Promoting).map(|moving| moving.giver());
+    let silent = moving.and_then(given_up);
+    let others =
+        seen.shards.keys().filter(|shard| **shard != node.shard && Some(*shard) != giver && Some(*shard) != silent);
     let writers = others.filter_map(|shard| {
         let mode = seen.mode(shard, &node.node)?;
         matches!(mode, NodeMode::Serving | NodeMode::Fenced).then(|| {
             let what =
                 format!("shard {shard} says {} and could take writes, but the writer is {}", word(mode), node.shard);
-            finding(
-                node,
-                what,
-                "stop that shard's client listener now; it was most likely restored from an old backup of its disk. \
-                 Compare both copies before anything is deleted",
-            )
+            let was_given_up = moving.is_some_and(|moving| moving.takeover.is_some() && moving.target == *shard);
+            finding(node, what, if was_given_up { GIVEN_UP } else { RESTORED })
         })
     });
     writers.collect()
@@ -66,7 +74,8 @@ fn second_writers(node: &Node, seen: &Seen) -> Vec<v1::Finding> {
 
 fn modes(node: &Node, seen: &Seen) -> Vec<v1::Finding> {
     let stage = node.migration.as_ref().map_or(Stage::Planned, |moving| moving.stage);
-    let allowed = allowed(stage);
+    let way = node.migration.as_ref().map_or(Way::Forward, |moving| moving.way());
+    let allowed = allowed(stage, way);
     let mut found = Vec::new();
     if let Some(mode) = seen.mode(&node.shard, &node.node)
         && !allowed.writer.contains(&mode)

@@ -223,7 +223,7 @@ impl Walk<'_> {
                 let recorded = replayed.has(|event| commit_of(event, &node()) == Some(*generation));
                 recorded == (*mishap == Mishap::CrashAfter)
             }
-            Spot::Routes(_) => matches!(stage, Some(Stage::Retiring | Stage::Routing)),
+            Spot::Routes(_) => matches!(stage, Some(Stage::Retiring | Stage::Routing | Stage::Redirecting)),
             Spot::Probe(_) => stage == Some(Stage::Probing),
         };
         if open { Ok(()) } else { Err(format!("it was recorded before the crash: {stage:?}")) }

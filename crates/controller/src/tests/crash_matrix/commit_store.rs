@@ -65,8 +65,10 @@ impl CommitStore {
 
 /// The generation under which an event places a node.
 pub(super) fn commit_of(event: &Event, node: &NodeId) -> Option<u64> {
-    let (Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. }) = event else {
-        return None;
+    let placements = match event {
+        Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. } => &placements[..],
+        Event::TakeoverCommitted { placement, .. } => std::slice::from_ref(placement),
+        _ => return None,
     };
     placements.iter().find(|placement| placement.node == *node).map(|placement| placement.generation.0)
 }

@@ -1,6 +1,6 @@
 //! What must be there when a path has come to its end, to the last field, whatever went wrong on it.
 
-use super::path::Path;
+use super::path::{Path, lost};
 use super::steps::Replayed;
 use super::{BYSTANDER, TARGET, node};
 use crate::tests::bench::{Bench, Running};
@@ -80,6 +80,18 @@ fn wanted(path: Path, written: u64, serials: &[String]) -> Inventory {
             let offered_to = Some(TARGET.to_owned());
             (Copy { offered_to, seen: serials.to_vec(), ..Copy::serving(first) }, Copy::unknown())
         }
+        Path::Takeover => {
+            // It has more than the others, and no part in anything.
+            let deposed = Copy {
+                offered_to: None,
+                deposed: true,
+                mode: NodeMode::Retired,
+                seq: seq + lost(written),
+                ..writer.clone()
+            };
+            let offered_to = Some(TARGET.to_owned());
+            (Copy { generation: 3, promoted_seq: seq, offered_to, ..writer }, deposed)
+        }
         Path::Back | Path::AbortAgain => {
             let retired = Copy {
                 mode: NodeMode::Retired,
@@ -100,7 +112,7 @@ fn wanted(path: Path, written: u64, serials: &[String]) -> Inventory {
 const fn recorded(path: Path) -> (&'static str, u64, Stage) {
     match path {
         Path::Forward | Path::Rehearsal | Path::Release => (TARGET, 2, Stage::Soaking),
-        Path::Back => ("source", 3, Stage::RolledBack),
+        Path::Back | Path::Takeover => ("source", 3, Stage::RolledBack),
         Path::Abort => ("source", 1, Stage::Aborted),
         Path::AbortAgain => ("source", 3, Stage::Aborted),
     }
@@ -136,7 +148,7 @@ fn record(path: Path, world: &World) -> Result<(), String> {
     if found != wanted {
         return Err(format!("recorded is {found:?} and not {wanted:?}"));
     }
-    let back = matches!(path, Path::Back);
+    let back = matches!(path, Path::Back | Path::Takeover);
     if (moving.direction == Direction::Back) != back {
         return Err(format!("its direction is {:?}", moving.direction));
     }

@@ -7,6 +7,7 @@ use crate::tests::bench::{Bench, Running};
 use shardlift_api::v1::operator_server::Operator as _;
 use shardlift_api::{fault::Fault, v1};
 use shardlift_migration::{BatchPhase, Direction, Event, Input, Stage, Verdict, When};
+use shardlift_model::ShardId;
 use shardlift_planner::{Plan, PlanBatch, SoakPolicy};
 use shardlift_store::{MemoryStore, Seq};
 use std::collections::BTreeSet;
@@ -26,17 +27,19 @@ pub(super) enum Path {
     Release,
     /// On from the way back: moved again and taken out of its batch, with an old copy at the target.
     AbortAgain,
+    /// On from a good verdict: the target is gone, and its source takes over without it; then the target returns.
+    Takeover,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Forward, Self::Back, Self::Rehearsal, Self::Abort, Self::Release, Self::AbortAgain];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Forward, Self::Back, Self::Rehearsal, Self::Abort, Self::Release, Self::AbortAgain, Self::Takeover];
 
     /// The path whose steps it begins with: what goes wrong there is seen on that path already, unless it comes late.
     pub(super) const fn goes_on_from(self) -> Option<Self> {
         match self {
             Self::Forward => None,
-            Self::Back | Self::Rehearsal | Self::Abort | Self::Release => Some(Self::Forward),
+            Self::Back | Self::Rehearsal | Self::Abort | Self::Release | Self::Takeover => Some(Self::Forward),
             Self::AbortAgain => Some(Self::Back),
         }
     }
@@ -83,12 +86,18 @@ impl Operator<'_> {
             Path::Abort => abort(bench, running, &moment).await,
             Path::Release => self.release(running, &moment).await,
             Path::AbortAgain => self.abort_again(bench, running, &moment).await,
+            Path::Takeover => self.take_over(bench, running, &moment).await,
         }
     }
 
     async fn ask_back(&mut self, running: &Running, moment: &Moment, rehearse: bool) -> Result<bool, Status> {
         if moment.rests && !self.asked {
-            let request = v1::RollBackNodeRequest { node: node().to_string(), reason: String::new(), rehearse };
+            let request = v1::RollBackNodeRequest {
+                node: node().to_string(),
+                reason: String::new(),
+                rehearse,
+                accepted_loss: None,
+            };
             running.operator.roll_back_node(Request::new(request)).await?;
             self.asked = true;
         }
@@ -100,6 +109,36 @@ impl Operator<'_> {
             return Ok(moment.phase == BatchPhase::RolledBack);
         }
         self.ask_back(running, moment, false).await
+    }
+
+    /// What clients stored last is at the target alone when it goes.
+    async fn take_over(&mut self, bench: &Bench, running: &Running, moment: &Moment) -> Result<bool, Status> {
+        let target: ShardId = TARGET.parse().unwrap();
+        if moment.stage == Stage::RolledBack {
+            return Ok(moment.phase == BatchPhase::RolledBack);
+        }
+        if moment.stage == Stage::Deposing {
+            bench.yard.with(|copies| copies.gone.remove(&target));
+        }
+        if !moment.rests || self.asked {
+            return Ok(false);
+        }
+        let followed = bench.yard.with(|copies| {
+            let seq = |shard: &str| copies.all[&(shard.parse().unwrap(), node())].seq;
+            let followed = seq("source");
+            if !copies.gone.contains(&target) && followed == seq(TARGET) {
+                copies.gone.insert(target.clone());
+                copies.write(&node(), lost(self.writes));
+                copies.accept_loss(&node(), followed);
+            }
+            copies.gone.contains(&target).then_some(followed)
+        });
+        let Some(after_seq) = followed else { return Ok(false) };
+        let accepted_loss = Some(v1::AcceptedLoss { after_seq });
+        let request = v1::RollBackNodeRequest { node: node().to_string(), accepted_loss, ..Default::default() };
+        running.operator.roll_back_node(Request::new(request)).await?;
+        self.asked = true;
+        Ok(false)
     }
 
     async fn release(&self, running: &Running, moment: &Moment) -> Result<bool, Status> {
@@ -127,6 +166,11 @@ impl Operator<'_> {
         }
         Ok(false)
     }
+}
+
+/// How many changes are lost with the target, of a path on which clients write.
+pub(super) const fn lost(writes: u64) -> u64 {
+    if writes == 0 { 0 } else { 2 }
 }
 
 fn moment(running: &Running) -> Moment {

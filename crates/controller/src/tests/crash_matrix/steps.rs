@@ -35,6 +35,8 @@ words! {
     Command::Promote { .. } => "promote",
     Command::Retire { .. } => "retire",
     Command::Detach => "detach",
+    Command::TakeStock => "take_stock",
+    Command::Depose => "depose",
     Command::Quarantine => "quarantine",
     Command::Restore => "restore",
     Command::EndLegacyCredentials => "end_legacy_credentials",

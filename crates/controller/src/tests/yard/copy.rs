@@ -23,6 +23,10 @@ pub(crate) struct Copy {
     pub(crate) forwards_to: Option<ShardId>,
     /// It was the writer and was equal to its source when it gave the node away: an old copy.
     pub(crate) resumed: bool,
+    /// It follows nobody any more and has said what it has.
+    pub(crate) stocked: bool,
+    /// It was given up as the writer: what it has parted from what the others have.
+    pub(crate) deposed: bool,
     pub(crate) verified: bool,
     pub(crate) looks: u32,
     pub(crate) seen: Vec<String>,
@@ -43,6 +47,8 @@ pub(crate) enum Order {
     Promote { expected: v1::NodeDigest, follower: String },
     Retire { target: ShardId, from_seq: u64 },
     Detach,
+    TakeStock,
+    Depose,
     Quarantine,
     Restore,
     EndLegacyCredentials,
@@ -63,6 +69,8 @@ impl Order {
             Self::Promote { .. } => "promote",
             Self::Retire { .. } => "retire",
             Self::Detach => "detach",
+            Self::TakeStock => "take_stock",
+            Self::Depose => "depose",
             Self::Quarantine => "quarantine",
             Self::Restore => "restore",
             Self::EndLegacyCredentials => "end_legacy_credentials",
@@ -97,6 +105,8 @@ impl Copy {
             source: None,
             forwards_to: None,
             resumed: false,
+            stocked: false,
+            deposed: false,
             verified: false,
             looks: 0,
             seen: vec![],
@@ -131,6 +141,8 @@ impl Copy {
             Order::Fence | Order::RenewFence | Order::Unfence | Order::Seal { .. } => self.park(order)?,
             Order::Promote { expected, follower } => self.promote(expected, follower, generation)?,
             Order::Retire { target, from_seq } => self.retire(target, *from_seq)?,
+            Order::TakeStock => self.take_stock()?,
+            Order::Depose => self.depose()?,
             Order::Detach | Order::Quarantine | Order::Restore | Order::DiscardReplica => self.put_aside(order)?,
         }
         Ok(())
@@ -138,8 +150,12 @@ impl Copy {
 
     fn start(&mut self, source: &ShardId) -> Result<(), Fault> {
         match self.mode {
-            NodeMode::Incoming | NodeMode::Retired if self.source.as_ref() != Some(source) => {
+            NodeMode::Incoming | NodeMode::Retired if !self.deposed && self.source.as_ref() != Some(source) => {
                 return Err(refused("it follows another shard"));
+            }
+            // What it had is no base for anything: it lists.
+            NodeMode::Retired if self.deposed => {
+                *self = Self { token: self.token, generation: self.generation, ..Self::unknown() };
             }
             NodeMode::Retired if !self.resumed => return Err(refused("nobody knows where it was equal")),
             NodeMode::Incoming | NodeMode::Retired => {}
@@ -180,6 +196,35 @@ impl Copy {
         self.source = None;
         self.forwards_to = None;
         self.resumed = false;
+        self.stocked = false;
+        Ok(())
+    }
+
+    /// A former writer that follows, or that gave its right to resume away and was never told whom to follow.
+    fn take_stock(&mut self) -> Result<(), Fault> {
+        if !self.follows() && self.mode != NodeMode::Sealed {
+            return Err(refused("it is no copy that could be whole"));
+        }
+        self.mode = NodeMode::Incoming;
+        self.resumed = true;
+        self.stocked = true;
+        self.forwards_to = None;
+        Ok(())
+    }
+
+    fn depose(&mut self) -> Result<(), Fault> {
+        match self.mode {
+            NodeMode::Serving | NodeMode::Fenced | NodeMode::Sealed => {}
+            NodeMode::Retired if self.deposed => return Ok(()),
+            NodeMode::Incoming | NodeMode::Retired => {}
+            _ => return Err(refused("not with a copy in this mode")),
+        }
+        self.mode = NodeMode::Retired;
+        self.source = None;
+        self.forwards_to = None;
+        self.offered_to = None;
+        self.resumed = false;
+        self.deposed = true;
         Ok(())
     }
 
@@ -205,6 +250,8 @@ impl Copy {
         let old = self.follows() || self.mode == NodeMode::Retired;
         match (order, self.mode) {
             (Order::Detach, _) if old => self.mode = NodeMode::Retired,
+            // A first copy stays as it is, and would begin anew.
+            (Order::Detach, NodeMode::Incoming) => (self.mode, self.deposed) = (NodeMode::Retired, true),
             (Order::Quarantine, _) if old || self.mode == NodeMode::Quarantined => {
                 self.mode = NodeMode::Quarantined;
                 self.forwards_to = None;

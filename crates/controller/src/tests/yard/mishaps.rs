@@ -94,6 +94,8 @@ pub(crate) enum Mutant {
     IgnoresTokens,
     /// A command that was carried out is refused when it is repeated.
     RefusesRepetitions,
+    /// Routers confirm a route that severs and leave the connections as they are.
+    SeversNothing,
 }
 
 impl Mishaps {

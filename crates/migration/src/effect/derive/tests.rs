@@ -54,6 +54,9 @@ fn every_stage_runs_what_it_needs_and_no_more() {
         probing: probe n1.backup.example at b generation 4 1.4.4, routes 2
         soaking: watch soak b a verify false 1.4.5, routes 2
         detaching: Detach to b for n1 1.5.5, routes 3
+        taking_stock: TakeStock to a for n1 1.4.6, routes 2
+        redirecting: routes 3
+        deposing: Depose to b for n1 1.5.4, routes 3
         releasing: EndLegacyCredentials to b for n1 1.4.6, routes 2
         quarantining: Quarantine to a for n1 1.4.7, routes 2
         released: routes 2

@@ -40,6 +40,16 @@ pub(super) fn check(node: &Node, moving: &Migration, shard: &ShardId, command: &
             sent.refuse(!meant, "INV-09", "old credentials would end before the release");
         }
         Command::Detach | Command::Quarantine | Command::Restore => sent.put_aside(command),
+        Command::TakeStock => {
+            sent.refuse(*shard == node.shard, "INV-01", "the writer would be taken for its follower");
+            let meant = sent.is_at(Stage::TakingStock) && moving.takeover.is_some() && shard == sent.taker();
+            sent.refuse(!meant, "INV-12", "a copy would stop following without a decision to take over");
+        }
+        Command::Depose => {
+            sent.refuse(*shard == node.shard, "INV-07", "the writer would be deposed");
+            let meant = sent.is_at(Stage::Deposing) && moving.takeover.is_some() && shard == sent.giver();
+            sent.refuse(!meant, "INV-12", "a shard would give up a node that was not taken over from it");
+        }
     }
     sent.found
 }
@@ -104,7 +114,12 @@ impl Sent<'_> {
             Command::Promote { expected, follower } => {
                 let committed = placed && self.is_at(Stage::Promoting) && self.shard == self.taker();
                 self.refuse(!committed, "INV-01", "a shard would be promoted without a commit");
-                let seen = self.moving.verified == Some(*expected);
+                let accepted = self.moving.takeover.as_ref().filter(|takeover| takeover.after_seq <= expected.seq);
+                let seen = match &self.moving.takeover {
+                    // The one exception: there is nobody left to compare with.
+                    Some(_) => accepted.is_some_and(|takeover| takeover.stock == Some(*expected)),
+                    None => self.moving.verified == Some(*expected),
+                };
                 self.refuse(!seen, "INV-05", "a copy would be promoted at a state that was not verified");
                 self.refuse(follower != self.giver(), "INV-12", "another shard than the former writer would follow");
             }

@@ -36,11 +36,29 @@ pub(super) struct Copy {
     /// Its content when it was promoted.
     pub(super) promoted_seq: u64,
     pub(super) last: Option<Outcome>,
+    /// What it named when stock was taken of it. It follows nobody any more.
+    pub(super) stock: Option<u64>,
+    /// It was deposed: its history and that of the present writer have parted.
+    pub(super) parted: bool,
+    /// Routers pass nobody to it.
+    pub(super) severed: bool,
+    /// The shard is gone for good.
+    pub(super) gone: bool,
 }
 
 impl Copy {
     pub(super) fn follows_back(&self) -> bool {
-        self.mode == Mode::Incoming && self.resumed
+        self.mode == Mode::Incoming && self.resumed && self.stock.is_none()
+    }
+
+    /// True while clients come to it through the routers.
+    pub(super) const fn is_reached(&self) -> bool {
+        !self.severed && !self.gone
+    }
+
+    /// True while copies can be made of it.
+    pub(super) const fn is_readable(&self) -> bool {
+        matches!(self.mode, Mode::Serving | Mode::Fenced | Mode::Sealed) && !self.gone
     }
 
     fn is_at(&self, expected: &FinalState) -> bool {
@@ -76,6 +94,8 @@ impl Copy {
                 }
                 _ => refused(),
             },
+            Command::TakeStock => self.take_stock(),
+            Command::Depose => self.depose(node, token),
             Command::Detach | Command::Quarantine | Command::Restore | Command::DiscardReplica => {
                 self.put_aside(node, command)
             }
@@ -93,9 +113,14 @@ impl Copy {
             Mode::Serving | Mode::Fenced | Mode::Sealed => panic!("INV-12: {node}: the writer was told to be a copy"),
             Mode::Quarantined => refused(),
             Mode::Retired | Mode::Incoming if self.resumed && self.from.as_ref() != Some(source) => refused(),
-            Mode::Retired if !self.resumed => refused(),
+            Mode::Incoming if self.stock.is_some() => refused(),
+            Mode::Retired if !self.resumed && !self.parted => refused(),
             _ => {
                 self.from = Some(source.clone());
+                if self.parted {
+                    // By a listing: nothing of what only it has stays.
+                    self.content = 0;
+                }
                 self.become_mode(Mode::Incoming)
             }
         }
@@ -129,7 +154,7 @@ impl Copy {
     fn promote(&mut self, token: Token) -> Outcome {
         self.mode = Mode::Serving;
         self.may_write = true;
-        self.resumed = false;
+        (self.resumed, self.parted, self.stock) = (false, false, None);
         self.generation = token.generation;
         self.promoted_seq = self.content;
         self.promoted()
@@ -139,8 +164,26 @@ impl Copy {
         Outcome::Promoted { seq: self.promoted_seq, snapshots: 0 }
     }
 
+    fn take_stock(&mut self) -> Outcome {
+        if self.mode != Mode::Sealed && !(self.mode == Mode::Incoming && self.resumed) {
+            return refused();
+        }
+        let stock = *self.stock.get_or_insert(self.content);
+        self.resumed = true;
+        self.may_write = false;
+        self.mode = Mode::Incoming;
+        Outcome::StockTaken { state: state(stock) }
+    }
+
+    fn depose(&mut self, node: &NodeId, token: Token) -> Outcome {
+        let writes = self.mode == Mode::Serving && self.generation == token.generation;
+        assert!(!writes, "INV-07: {node}: the writer was deposed");
+        (self.resumed, self.parted, self.may_write, self.in_flight) = (false, true, false, 0);
+        self.become_mode(Mode::Retired)
+    }
+
     fn put_aside(&mut self, node: &NodeId, command: &Command) -> Outcome {
-        let old = self.mode == Mode::Retired || self.follows_back();
+        let old = self.mode == Mode::Retired || self.follows_back() || (self.mode == Mode::Incoming && self.parted);
         match (command, self.mode) {
             (_, Mode::Serving | Mode::Fenced | Mode::Sealed) => panic!("INV-07: {node}: the writer was put aside"),
             (Command::DiscardReplica, _) if old => panic!("INV-07: {node}: an old copy was told to discard"),
@@ -150,6 +193,12 @@ impl Copy {
                 self.become_mode(Mode::Discarded)
             }
             (Command::Detach, _) if old => self.become_mode(Mode::Retired),
+            // Of another machine in the place of one that was written off.
+            (Command::Detach, Mode::Incoming) => {
+                self.parted = true;
+                self.become_mode(Mode::Retired)
+            }
+            (Command::Detach, Mode::Absent | Mode::Discarded) => Outcome::Done,
             (Command::Quarantine, _) if old => self.become_mode(Mode::Quarantined),
             (Command::Quarantine, Mode::Quarantined) => Outcome::Done,
             (Command::Restore, Mode::Quarantined | Mode::Retired) => self.become_mode(Mode::Retired),

@@ -50,12 +50,19 @@ impl Drop for Permit {
 pub struct Onward {
     cell: Arc<NodeCell>,
     forward: Arc<Forward>,
+    cancelled: CancellationToken,
 }
 
 impl Onward {
     /// The gate has counted it.
-    pub(super) const fn new(cell: Arc<NodeCell>, forward: Arc<Forward>) -> Self {
-        Self { cell, forward }
+    pub(super) const fn new(cell: Arc<NodeCell>, forward: Arc<Forward>, cancelled: CancellationToken) -> Self {
+        Self { cell, forward, cancelled }
+    }
+
+    /// Cancelled when nothing is forwarded any more: the request must end now, whatever the other shard says.
+    #[must_use]
+    pub const fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
     }
 
     /// Where to.

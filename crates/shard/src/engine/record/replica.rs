@@ -1,6 +1,7 @@
 //! What is kept about a copy: how far it is, and where its clients' requests go while another shard is the writer.
 
 use super::FinalState;
+use crate::engine::EngineError;
 use serde::{Deserialize, Serialize};
 use shardlift_model::{ShardId, UnixMillis};
 
@@ -64,6 +65,15 @@ pub struct VerifiedRecord {
 }
 
 impl ReplicaRecord {
+    /// Records that the source's journal is here up to `seq`.
+    pub(crate) fn advance(&mut self, seq: u64) -> Result<(), EngineError> {
+        if seq < self.applied_seq {
+            return Err(EngineError::refused(format!("seq {} is applied already", self.applied_seq)));
+        }
+        self.applied_seq = seq;
+        Ok(())
+    }
+
     /// Of a former writer, which held what the new one held at `seq` of its journal.
     #[must_use]
     pub fn equal_at(seq: u64) -> Self {

@@ -56,6 +56,8 @@ fn commands(
         command!("detach", |e, n| e.detach(&n, token)),
         command!("quarantine", |e, n| e.quarantine(&n, token)),
         command!("restore", |e, n| e.restore(&n, token)),
+        command!("take_stock", |e, n| e.admission().take_stock(&n, token)),
+        command!("depose", |e, n| e.admission().depose(&n, token)),
     ]
 }
 
@@ -87,7 +89,7 @@ async fn every_command_refuses_a_stale_token_before_and_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_persists_its_token_even_when_it_is_refused() {
     let (_dir, engine, node) = store().await;
-    for step in 1..=16 {
+    for step in 1..=18 {
         let token = Token::new(1, 1, step as u64);
         let (name, command) = commands(&engine, &node, token).remove(step - 1);
         let outcome = command.await;
@@ -139,8 +141,10 @@ async fn an_incoming_copy_takes_pulled_objects_and_no_clients() {
     engine.put_replica_batch(&node, batch, false).await.unwrap();
     assert_eq!(engine.node(&node).unwrap().seq, seq, "a repetition changes nothing");
     engine.apply_replica_delete(&node, wrong.key).await.unwrap();
-    engine.set_applied_seq(&node, 7).await.unwrap();
-    assert!(engine.set_applied_seq(&node, 6).await.is_err());
+    let gone = || std::collections::BTreeSet::from([good.key]);
+    engine.apply_replica_deletes(&node, gone(), 7).await.unwrap();
+    engine.put_replica(&node, good, Bytes::from("good"), false).await.unwrap();
+    assert!(engine.apply_replica_deletes(&node, gone(), 6).await.is_err(), "both or neither");
     engine
         .update_replica(&node, |replica| {
             replica.phase = ReplicaPhase::Following;
@@ -170,7 +174,7 @@ async fn a_serving_node_takes_nothing_from_a_source() {
     assert!(engine.put_replica_batch(&node, vec![(object, pulled.clone())], false).await.is_err());
     assert!(engine.put_replica(&node, object, pulled, false).await.is_err());
     assert!(engine.apply_replica_delete(&node, mine).await.is_err());
-    assert!(engine.set_applied_seq(&node, 1).await.is_err());
+    assert!(engine.apply_replica_deletes(&node, [mine].into(), 1).await.is_err());
     assert!(engine.merge_side_data(&node, SideData::default()).await.is_err());
     let over = engine.start_incoming(&node, Token::new(1, 1, 1), shard("a"), "a:1".to_owned(), false).await;
     assert!(matches!(over, Err(EngineError::Refused(_))));

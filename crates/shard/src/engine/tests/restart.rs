@@ -64,7 +64,8 @@ async fn what_a_crash_leaves_is_settled_at_the_next_start() {
     let missing = put(&engine, &node, ObjectKind::Data, b"missing").await;
     let shortened = put(&engine, &node, ObjectKind::Index, b"shortened").await;
     // A delete that was recorded but not carried out.
-    let work = Work::Record { origin: Origin::Client, at: super::super::now(), ops: vec![Op::Delete(deleted)] };
+    let work =
+        Work::Record { origin: Origin::Client, at: super::super::now(), ops: vec![Op::Delete(deleted)], applied: None };
     engine.writer.submit(&node, work).await.unwrap();
     let path = |key| engine.layout.file(&node, &key);
     let (deleted_path, missing_path, shortened_path) = (path(deleted), path(missing), path(shortened));

@@ -104,3 +104,32 @@ fn findings_are_told_with_what_helps() {
     "#]]
     .assert_eq(&doctor_text(&v1::DiagnoseResponse::default()));
 }
+
+#[test]
+fn what_a_way_back_without_the_writer_costs_is_told_or_why_there_is_none() {
+    let preview = v1::LossPreview {
+        writer: "b".into(),
+        follower: "a".into(),
+        followed_seq: 4711,
+        heard_seq: 4714,
+        heard_at_unix_ms: 1_764_000_000_000,
+        snapshots_kept: 12,
+        snapshots_lost: 1,
+        ..Default::default()
+    };
+    expect![[r#"
+        served by:    b, which does not answer, last heard at 2025-11-24T16:00:00Z
+        goes back to: a
+        kept:         its changes up to 4711; 12 snapshots
+        lost:         3 changes and 1 snapshot that were heard of, and all that it stored later
+    "#]]
+    .assert_eq(&loss_text(&preview));
+    let problem = "b answers\nroll back with it".to_owned();
+    expect![[r#"
+        served by:    b, which answers
+        goes back to: a
+        problem:      b answers
+                      roll back with it
+    "#]]
+    .assert_eq(&loss_text(&v1::LossPreview { writer_answers: true, problem, ..preview }));
+}

@@ -56,6 +56,7 @@ fn soaking() -> (World, NodeId, Seen) {
         shard: "b".into(),
         client_address: "127.0.0.1:1".into(),
         token: Some(Token::new(0, 2, 5).into()),
+        sever: false,
     };
     seen.routers.insert("r".parse().unwrap(), [("web.backup.example".to_owned(), route)].into());
     (world, node, seen)

@@ -1,6 +1,8 @@
 //! A whole router on loopback: real TLS clients and shards, and the controller's commands over mutual TLS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod sever;
+
 use shardlift_api::v1;
 use shardlift_api::v1::router_control_client::RouterControlClient;
 use shardlift_model::{ClusterId, Identity, Role};
@@ -68,6 +70,7 @@ fn now() -> shardlift_model::UnixMillis {
 struct Running {
     client: SocketAddr,
     control: SocketAddr,
+    metrics: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -76,7 +79,7 @@ async fn start(pki: &Pki, state: &Path) -> Running {
     let paths = pki.member(Role::Router, "router-1");
     let text = format!(
         "name = \"router-1\"\ncluster = \"c1\"\nstate = {state:?}\nclient_listen = \"127.0.0.1:0\"\n\
-         control_listen = \"127.0.0.1:0\"\nconnections_max = 2000\n[tls]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n",
+         control_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\nconnections_max = 2000\n[tls]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n",
         paths.certificate, paths.key, paths.ca
     );
     let config = RouterConfig::parse(&text, &pki.path("router.toml")).unwrap();
@@ -89,11 +92,12 @@ async fn start(pki: &Pki, state: &Path) -> Running {
         router.run(ended.cancelled_owned(), announce).await.unwrap();
     });
     let mut listeners = std::collections::BTreeMap::new();
-    while listeners.len() < 2 {
+    while listeners.len() < 3 {
         let (name, address) = addresses.recv().await.unwrap();
         listeners.insert(name, address);
     }
-    Running { client: listeners["client"], control: listeners["control"], stop, task }
+    let [client, control, metrics] = ["client", "control", "metrics"].map(|name| listeners[name]);
+    Running { client, control, metrics, stop, task }
 }
 
 impl Running {
@@ -116,6 +120,7 @@ fn route(name: &str, node: &str, shard: &str, address: SocketAddr, generation: u
         shard: shard.to_owned(),
         client_address: address.to_string(),
         token: Some(v1::Token { term: 1, generation, step: 0 }),
+        sever: false,
     }
 }
 
@@ -140,6 +145,7 @@ async fn shard(name: &'static str, server_names: &[&str]) -> (SocketAddr, rustls
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -166,6 +172,7 @@ async fn reach(
     roots.iter().for_each(|root| store.add(root.clone()).unwrap());
     let config = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
     let stream = TcpStream::connect(running.client).await?;
+    stream.set_nodelay(true)?;
     let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
     let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let mut letter = [0; 1];

@@ -1,0 +1,86 @@
+//! What operators ask of a node whose writer is gone for good. A request that was carried out before is answered again, not
+//! refused.
+
+use super::Refusal;
+use super::moves::{moving, reason_or};
+use crate::event::Event;
+use crate::node::Migration;
+use crate::stage::Stage;
+use crate::world::World;
+use shardlift_model::{NodeId, UnixMillis};
+
+pub(super) fn take_over(
+    world: &World,
+    node: &NodeId,
+    after_seq: u64,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Vec<Event>, Refusal> {
+    let moving = moving(world, node)?;
+    if moving.takeover.is_some() && !moving.accepts_greater_loss(after_seq) {
+        return Ok(vec![]);
+    }
+    let reason = reason_or(reason, "its writer is gone for good");
+    let event = Event::TakeoverStarted { node: node.clone(), after_seq, reason, at: now };
+    if world.legal(&event).is_ok() {
+        return Ok(vec![event]);
+    }
+    let (why, advice) = hindrance(node, moving);
+    Err(Refusal::precondition(format!("node `{node}` cannot be taken over without its writer: it {why}"), advice))
+}
+
+/// Why no takeover begins, and what helps instead.
+fn hindrance(node: &NodeId, moving: &Migration) -> (String, String) {
+    let phase = moving.phase();
+    match moving.stage {
+        Stage::RolledBack => {
+            (format!("was moved back to `{}` already", moving.source), "there is nothing to take over".to_owned())
+        }
+        Stage::Sealing | Stage::Sealed if moving.is_back() => (
+            format!("goes back, and `{}` has all that its writer had", moving.source),
+            "wait: it goes on by itself, or is undone when its time is over; then try again".to_owned(),
+        ),
+        _ if moving.is_back() => {
+            let advice = "nothing of it is lost, and nothing has to be given up".to_owned();
+            (format!("is {phase}, and `{}` is its writer by record", moving.source), advice)
+        }
+        Stage::Aborted => {
+            (format!("is {phase}: `{}` serves it", moving.source), "there is nothing to take over".to_owned())
+        }
+        _ if !moving.is_committed() => (
+            format!("is {phase}: `{}` serves it", moving.source),
+            format!("when `{}` is gone, abort the move: `shardlift node abort {node}`", moving.target),
+        ),
+        _ => (
+            format!("is {phase}, and `{}` does not follow its writer", moving.source),
+            "a copy in quarantine is as old as the release; only a copy that follows can take over".to_owned(),
+        ),
+    }
+}
+
+pub(super) fn write_off(world: &World, node: &NodeId, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
+    let moving = moving(world, node)?;
+    let takeover = moving.takeover.as_ref();
+    if takeover.is_some_and(|takeover| takeover.written_off || moving.stage.is_over()) {
+        return Ok(vec![]);
+    }
+    if moving.stage == Stage::Deposing {
+        return world.checked(Event::WriterWrittenOff { node: node.clone(), at: now });
+    }
+    let (message, advice) = match takeover {
+        Some(_) => (
+            format!("node `{node}` is still being taken over from `{}`", moving.target),
+            format!("wait until `{}` serves it, then try again", moving.source),
+        ),
+        None => (
+            format!("node `{node}` was not taken over: nobody waits for a former writer of it"),
+            format!(
+                "when its writer is gone for good, roll it back: `shardlift node rollback {node}` says what is lost by that"
+            ),
+        ),
+    };
+    Err(Refusal::precondition(message, advice))
+}
+
+#[cfg(test)]
+mod tests;

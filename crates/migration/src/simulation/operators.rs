@@ -1,0 +1,102 @@
+//! What operators do in the simulation: at random while there are faults, and what is left to them when those are over.
+
+use super::Simulation;
+use crate::fixture::plan;
+use crate::{BatchPhase, Input, Stage};
+use shardlift_model::{BatchId, NodeId};
+
+impl Simulation {
+    pub(super) fn operate(&mut self) {
+        let batches: Vec<BatchId> = self.bench.world.batches.keys().cloned().collect();
+        let Some(batch) = self.dice.pick(&batches).cloned() else { return };
+        let Some(node) = self.any_node() else { return };
+        let reason = || "at random".to_owned();
+        let input = match self.dice.below(36) {
+            0 if self.faults => Input::PauseBatch { batch },
+            2 if self.faults && self.dice.chance(20) => Input::AbortNode { node, reason: reason() },
+            3..=5 => Input::ResumeBatch { batch },
+            6..=8 => Input::RetryNode { node, accept_damaged: self.dice.chance(50) },
+            9 | 10 => Input::ReleaseBatch { batch, force: self.dice.chance(30) },
+            11 => {
+                let serial = self.bench.world.nodes[&node].serials.last().cloned().unwrap_or_default();
+                Input::CertificateSeen { node, serial }
+            }
+            12 | 13 => Input::RollBackNode { node, reason: reason() },
+            14 if self.dice.chance(30) => Input::RollBackBatch { batch, reason: reason() },
+            15 | 16 => Input::RehearseRollback { node },
+            17 | 18 => Input::RestoreNode { node },
+            19 => return self.plan_again(&node),
+            20 => Input::RehearseBatch { batch },
+            21..=25 => return self.give_the_writer_up(&node),
+            _ => Input::StartBatch { batch },
+        };
+        self.input(input);
+    }
+
+    /// A node whose move is over, or was never begun, is planned anew: refused for most.
+    fn plan_again(&mut self, node: &NodeId) {
+        let present = self.bench.world.plan_revision();
+        let name = format!("again-{present}");
+        let plan = plan(present + 1, present, &[(&name, &[], &[node.as_str()])]);
+        self.input(Input::ApplyPlan { plan, text: String::new(), reviewed_revision: present + 1 });
+    }
+
+    /// Of a writer that is gone; now and then of one that is only cut off, and once more than there is to keep.
+    fn give_the_writer_up(&mut self, node: &NodeId) {
+        let Some((_, moving)) = self.bench.world.migration(node) else { return };
+        let (source, target) = (moving.source.clone(), moving.target.clone());
+        let is_gone = self.shards.is_gone(node, &target);
+        if is_gone && self.dice.chance(20) {
+            return self.input(Input::WriteOffWriter { node: node.clone() });
+        }
+        if is_gone || (self.faults && self.dice.chance(20)) {
+            let kept = self.shards.content(node, &source);
+            let after_seq = (kept + u64::from(self.dice.chance(20))).saturating_sub(self.dice.roll() % 3);
+            self.take_over(node, after_seq);
+        }
+    }
+
+    fn take_over(&mut self, node: &NodeId, after_seq: u64) {
+        self.input(Input::TakeOver { node: node.clone(), after_seq, reason: "it is gone".to_owned() });
+        let moving = self.bench.world.migration(node).map(|(_, moving)| moving);
+        if let Some(takeover) = moving.and_then(|moving| moving.takeover.as_ref()) {
+            self.shards.accepted.insert(node.clone(), takeover.after_seq);
+        }
+    }
+
+    /// A shard that is gone for good will not answer however long one waits: its nodes are taken over and it is written off.
+    /// Where nothing can be given up any more it turns out that it was only cut off; where nothing was lost with it, another
+    /// machine takes its place.
+    pub(super) fn give_up_what_is_gone(&mut self, node: &NodeId) {
+        let Some((known, moving)) = self.bench.world.migration(node) else { return };
+        let (source, target, stage) = (moving.source.clone(), moving.target.clone(), moving.stage);
+        let less = moving.takeover.is_some() && stage == Stage::TakingStock;
+        let (begins, taken_over) = (moving.begins_takeover(), moving.takeover.is_some());
+        let is_placed = known.shard == target || moving.is_back();
+        if less || (begins && self.shards.is_gone(node, &target)) {
+            return self.take_over(node, self.shards.content(node, &source));
+        }
+        if !self.shards.is_gone(node, &target) {
+            return;
+        }
+        match stage {
+            Stage::Deposing => self.input(Input::WriteOffWriter { node: node.clone() }),
+            _ if taken_over || stage.is_over() => {}
+            _ => self.shards.bring_back(node, &target, is_placed),
+        }
+    }
+
+    /// A batch waits for ever behind one that was moved back, until an operator has looked: this one gives it up.
+    pub(super) fn give_up_behind_a_rollback(&mut self, batch: &BatchId) {
+        let world = &self.bench.world;
+        let Some(found) = world.batches.get(batch) else { return };
+        let moved_back = |name: &BatchId| world.batches.get(name).is_some_and(|b| b.phase == BatchPhase::RolledBack);
+        if !world.unmet_after(found).any(moved_back) {
+            return;
+        }
+        let nodes: Vec<NodeId> = found.nodes.keys().cloned().collect();
+        for node in nodes {
+            self.input(Input::AbortNode { node, reason: "the batch before it was moved back".to_owned() });
+        }
+    }
+}
