@@ -1,7 +1,6 @@
 //! How long to wait before the next try: twice as long each time, up to a bound, with jitter, so that many who wait for
 //! the same part do not come back at the same instant.
 
-use rand::Rng as _;
 use std::time::Duration;
 
 /// Bounds of a wait.
@@ -25,7 +24,7 @@ impl Backoff {
 
     /// The length of the next wait: between half and all of the present bound.
     fn advance(&mut self) -> Duration {
-        let wait = self.next.mul_f64(rand::rng().random_range(0.5..=1.0));
+        let wait = self.next.mul_f64(0.5 + shardlift_net::spread() / 2.0);
         self.next = (self.next * 2).min(self.bounds.max);
         wait
     }

@@ -1,7 +1,7 @@
 //! The store on a thread of its own: its calls block, and the loop must not.
 //!
 //! One call at a time, in the order in which they were made. When the thread is gone in the middle of a call, the outcome
-//! of that call is unknown, and so it is reported.
+//! of that call is unknown, and so it is reported. In a simulation the thread is a task.
 
 use shardlift_model::Term;
 use shardlift_store::{Seq, Store, StoreError};
@@ -14,7 +14,14 @@ type Job = Box<dyn FnOnce(&dyn Store) + Send>;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     jobs: mpsc::Sender<Job>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    server: Option<Server>,
+}
+
+/// What serves the calls.
+#[derive(Debug)]
+enum Server {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +36,21 @@ impl Ledger {
     /// Starts the thread.
     pub(crate) fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(4);
-        let serve = move || {
-            while let Some(job) = queue.blocking_recv() {
-                job(&*store);
-            }
+        let server = if shardlift_net::is_simulated() {
+            Server::Task(tokio::spawn(async move {
+                while let Some(job) = queue.recv().await {
+                    job(&*store);
+                }
+            }))
+        } else {
+            let serve = move || {
+                while let Some(job) = queue.blocking_recv() {
+                    job(&*store);
+                }
+            };
+            Server::Thread(std::thread::Builder::new().name("store".to_owned()).spawn(serve)?)
         };
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(serve)?;
-        Ok(Self { jobs, thread: Some(thread) })
+        Ok(Self { jobs, server: Some(server) })
     }
 
     async fn call<T: Send + 'static>(
@@ -68,13 +83,17 @@ impl Ledger {
 
     /// Waits until the store is closed, so that the next process can open it.
     pub(crate) async fn close(mut self) {
-        let thread = self.thread.take();
+        let server = self.server.take();
         drop(self);
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the store's thread ended badly");
+        let ended = match server {
+            None => return,
+            Some(Server::Task(task)) => task.await.is_ok(),
+            Some(Server::Thread(thread)) => {
+                matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(())))
             }
+        };
+        if !ended {
+            tracing::error!("the store's thread ended badly");
         }
     }
 }

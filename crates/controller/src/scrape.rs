@@ -5,10 +5,10 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shardlift_net::Listener;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until told to stop.
-pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, shutdown: CancellationToken) {
+pub(crate) async fn serve(listener: Listener, metrics: Metrics, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // A closed semaphore cannot be: nobody closes it.

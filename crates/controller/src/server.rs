@@ -93,8 +93,8 @@ pub enum ControllerError {
     Process(&'static str, #[source] std::io::Error),
 }
 
-/// A controller that was built and does not run yet.
-#[derive(Debug)]
+/// A controller that was built and does not run yet. A clone is the same controller, to be run once more.
+#[derive(Debug, Clone)]
 pub struct Controller {
     config: ControllerConfig,
     credentials: Arc<Credentials>,
@@ -152,10 +152,24 @@ impl Controller {
         let folder = self.config.store.clone();
         let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder)).await;
         let store = opened.map_err(|_panicked| ControllerError::Task("opening the store"))??;
+        let stop = CancellationToken::new();
+        let _stops_reloading = stop.clone().drop_guard();
+        tokio::spawn(reload_on_hangup(self.credentials.clone(), stop)?);
         self.run_on(Arc::new(store), Pace::default(), shutdown, announce).await
     }
 
-    /// The same on a store that is open.
+    /// The same on a store that is open already, for those who bring their own: no signal is listened for, nothing is announced.
+    ///
+    /// # Errors
+    /// [`ControllerError`]; after one of the store, a restart reads back what was recorded.
+    pub async fn run_with(
+        self,
+        store: Arc<dyn Store>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ControllerError> {
+        self.run_on(store, Pace::default(), shutdown, false).await
+    }
+
     pub(crate) async fn run_on(
         self,
         store: Arc<dyn Store>,
@@ -175,7 +189,6 @@ impl Controller {
             let mut tasks = JoinSet::new();
             tasks.spawn(inventory::run(context.clone(), stop.clone()));
             tasks.spawn(publish::run(context.shared.clone(), metrics.clone(), view, stop.clone()));
-            tasks.spawn(reload_on_hangup(credentials.clone(), stop.clone())?);
             let mut services = Services { credentials: &credentials, stop: &stop, announce, tasks };
             services.metrics(config.metrics_listen, metrics.clone()).await?;
             services.enrolment(&config, &context, issuer.clone()).await?;

@@ -2,12 +2,11 @@
 
 use rustls_pki_types::UnixTime;
 use shardlift_model::UnixMillis;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The present instant. A clock before 1970 reads as 1970: nothing is valid then.
 pub(crate) fn now() -> UnixMillis {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    UnixMillis(u64::try_from(shardlift_net::since_epoch().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The form that verifiers take.

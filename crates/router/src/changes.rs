@@ -70,7 +70,7 @@ impl Changes {
         let routes = Arc::clone(&self.routes);
         let to_sever: Vec<NodeId> =
             change.upserts.iter().filter(|route| route.sever).map(|route| route.node.clone()).collect();
-        let applied = tokio::task::spawn_blocking(move || routes.apply(&change)).await;
+        let applied = shardlift_net::spawn_blocking(move || routes.apply(&change)).await;
         let version = applied.map_err(|_| ChangeError::Stopped)??;
         severing.extend(to_sever);
         let table = self.routes.table();

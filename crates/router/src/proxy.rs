@@ -11,13 +11,13 @@ pub use crate::splice::Pipes;
 use crate::store::RouteStore;
 use crate::table::Route;
 use shardlift_model::ServerName;
+use shardlift_net::{Listener, Stream};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -60,7 +60,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Accepts until `stop`; then waits for the open connections, for as long as the caller does.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+    pub async fn serve(self, listener: Listener, stop: CancellationToken) {
         let proxy = Arc::new(self);
         let slots = Arc::new(Semaphore::new(proxy.connections_max));
         let log = Arc::new(LogLimit::default());
@@ -88,7 +88,7 @@ impl Proxy {
 
     async fn pass(
         self: Arc<Self>,
-        mut client: TcpStream,
+        mut client: Stream,
         address: SocketAddr,
         _slot: OwnedSemaphorePermit,
         log: Arc<LogLimit>,
@@ -107,7 +107,7 @@ impl Proxy {
     }
 
     /// Connects and copies until both sides have ended, or the connection is cut.
-    async fn through(&self, client: TcpStream, hello: &[u8], link: &Link) {
+    async fn through(&self, mut client: Stream, hello: &[u8], link: &Link) {
         let (node, shard) = (&link.route().node, &link.route().shard);
         let mut stream = match link.unless_cut(connect(link.route())).await {
             Some(Ok(stream)) => stream,
@@ -120,13 +120,13 @@ impl Proxy {
         };
         let _open = self.metrics.pass();
         let copied = Copied::default();
-        match link.unless_cut(self.copy(&client, &mut stream, hello, &copied)).await {
+        match link.unless_cut(self.copy(&mut client, &mut stream, hello, &copied)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%node, %shard, %error, "a connection ended early"),
             None => {
                 tracing::debug!(%node, %shard, "a connection was cut");
                 // What has not left this machine yet is not to arrive after the end.
-                for stream in [&stream, &client] {
+                for stream in [&stream, &client].into_iter().filter_map(Stream::kernel) {
                     if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)) {
                         tracing::debug!(%error, "a connection ends in the usual way");
                     }
@@ -137,17 +137,24 @@ impl Proxy {
     }
 
     /// Passes on what was read already, then copies both ways until both sides have ended.
-    async fn copy(&self, client: &TcpStream, shard: &mut TcpStream, hello: &[u8], copied: &Copied) -> io::Result<()> {
+    async fn copy(&self, client: &mut Stream, shard: &mut Stream, hello: &[u8], copied: &Copied) -> io::Result<()> {
         client.set_nodelay(true)?;
         shard.write_all(hello).await?;
         copied.up.set(hello.len() as u64);
-        let up = self.pipes.pass(client, shard, &copied.up);
-        let down = self.pipes.pass(shard, client, &copied.down);
-        tokio::try_join!(up, down).map(|((), ())| ())
+        if let (Some(client), Some(shard)) = (client.kernel(), shard.kernel()) {
+            let up = self.pipes.pass(client, shard, &copied.up);
+            let down = self.pipes.pass(shard, client, &copied.down);
+            return tokio::try_join!(up, down).map(|((), ())| ());
+        }
+        // A simulated connection has no socket that the kernel could read.
+        let (up, down) = tokio::io::copy_bidirectional(client, shard).await?;
+        copied.up.set(hello.len() as u64 + up);
+        copied.down.set(down);
+        Ok(())
     }
 
     /// The server name, and the bytes read to find it. `None`: the connection is over, and counted.
-    async fn read_name(&self, client: &mut TcpStream, address: SocketAddr) -> Option<(ServerName, Vec<u8>)> {
+    async fn read_name(&self, client: &mut Stream, address: SocketAddr) -> Option<(ServerName, Vec<u8>)> {
         let read = tokio::time::timeout(self.hello_time_max, read_hello(client));
         match read.await {
             Ok(Ok(Ok(found))) => Some(found),
@@ -169,7 +176,7 @@ impl Proxy {
     }
 }
 
-async fn read_hello(client: &mut TcpStream) -> io::Result<Result<(ServerName, Vec<u8>), Refusal>> {
+async fn read_hello(client: &mut Stream) -> io::Result<Result<(ServerName, Vec<u8>), Refusal>> {
     let mut bytes = Vec::with_capacity(2048);
     loop {
         let space = (HELLO_BYTES_MAX - bytes.len()) as u64;
@@ -184,8 +191,8 @@ async fn read_hello(client: &mut TcpStream) -> io::Result<Result<(ServerName, Ve
     }
 }
 
-async fn connect(route: &Route) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&route.client_address)).await??;
+async fn connect(route: &Route) -> io::Result<Stream> {
+    let stream = tokio::time::timeout(CONNECT_TIME_MAX, Stream::connect(&route.client_address)).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

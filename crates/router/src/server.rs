@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::routing::get;
 use shardlift_api::policy::GuardLayer;
 use shardlift_model::Role;
+use shardlift_net::Listener;
 use shardlift_pki::tls::{ALPN_HTTP2, CredentialError, Credentials, Incoming, TlsError, mutual_server_config};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -115,14 +116,17 @@ impl Router {
         let clients = listen(self.config.client_listen).await?;
         let control = listen(self.config.control_listen).await?;
         let metrics = match self.config.metrics_listen {
-            Some(address) => Some(listen(address).await?),
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| ServerError::Listen { address, source })?)
+            }
             None => None,
         };
-        let client_address = address_of(&clients, self.config.client_listen)?;
+        let client_address = address_of(clients.local_addr(), self.config.client_listen)?;
         announce("client", client_address);
-        announce("control", address_of(&control, self.config.control_listen)?);
+        announce("control", address_of(control.local_addr(), self.config.control_listen)?);
         if let Some(listener) = &metrics {
-            announce("metrics", address_of(listener, client_address)?);
+            announce("metrics", address_of(listener.local_addr(), client_address)?);
         }
         let stop = CancellationToken::new();
         let proxying = tokio::spawn(self.proxy().serve(clients, stop.clone()));
@@ -163,7 +167,7 @@ impl Router {
 
     async fn serve_control(
         &self,
-        listener: TcpListener,
+        listener: Listener,
         client_address: String,
         stop: &CancellationToken,
     ) -> Result<(), ServerError> {
@@ -210,10 +214,10 @@ async fn metrics_text(
     metrics.render(table.version(), table.len()).map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+async fn listen(address: SocketAddr) -> Result<Listener, ServerError> {
+    Listener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
 }
 
-fn address_of(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServerError> {
-    listener.local_addr().map_err(|source| ServerError::Listen { address: asked, source })
+fn address_of(address: std::io::Result<SocketAddr>, asked: SocketAddr) -> Result<SocketAddr, ServerError> {
+    address.map_err(|source| ServerError::Listen { address: asked, source })
 }

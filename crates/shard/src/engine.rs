@@ -128,7 +128,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::State`] when data and state do not fit together; any failure of disk or index.
     pub async fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(config));
+        let opening = shardlift_net::spawn_blocking(move || Self::open_blocking(config));
         opening.await.map_err(|_| EngineError::Stopped)?
     }
 
@@ -170,7 +170,7 @@ impl Engine {
         for _ in 0..1000 {
             match Arc::try_unwrap(db) {
                 Ok(alone) => {
-                    let closing = tokio::task::spawn_blocking(move || alone.close().map_err(EngineError::index));
+                    let closing = shardlift_net::spawn_blocking(move || alone.close().map_err(EngineError::index));
                     return closing.await.map_err(|_| EngineError::Stopped)?;
                 }
                 // A question is being answered still.
@@ -259,7 +259,7 @@ impl Engine {
         work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let engine = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&engine)).await.map_err(|_| EngineError::Stopped)?
+        shardlift_net::spawn_blocking(move || work(&engine)).await.map_err(|_| EngineError::Stopped)?
     }
 }
 
@@ -309,6 +309,5 @@ fn check_state_folder(config: &EngineConfig) -> Result<(), EngineError> {
 
 /// The wall clock, for records only.
 pub(crate) fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    UnixMillis(u64::try_from(shardlift_net::since_epoch().as_millis()).unwrap_or(u64::MAX))
 }

@@ -36,7 +36,8 @@ use path::Target;
 use routes::{Action, PathKind, Row};
 use shardlift_model::{NodeId, Token};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What every request needs.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ use clients::Clients;
 use shardlift_api::fault::Fault;
 use shardlift_api::policy::GuardLayer;
 use shardlift_model::Role;
+use shardlift_net::Listener;
 use shardlift_pki::tls::{
     ALPN_HTTP1, ALPN_HTTP2, ClientAuth as TlsClientAuth, CredentialError, Credentials, Incoming, ServerChain,
     ServerTls, TlsError, client_facing_config, mutual_server_config,
@@ -128,8 +129,8 @@ impl Reloadable {
 
 /// The listeners of a running shard.
 struct Listeners {
-    clients: TcpListener,
-    control: TcpListener,
+    clients: Listener,
+    control: Listener,
     metrics: Option<TcpListener>,
 }
 
@@ -217,7 +218,10 @@ impl Shard {
 
     async fn listen(&self) -> Result<Listeners, ServerError> {
         let metrics = match self.config.metrics_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| ServerError::Listen { address, source })?)
+            }
             None => None,
         };
         let clients = bind(self.config.client_listen).await?;
@@ -225,12 +229,12 @@ impl Shard {
     }
 
     fn announce(&self, listeners: &Listeners, announce: impl Fn(&str, SocketAddr)) -> Result<About, ServerError> {
-        let clients = address_of(&listeners.clients)?;
-        let control = address_of(&listeners.control)?;
+        let clients = address_of(listeners.clients.local_addr())?;
+        let control = address_of(listeners.control.local_addr())?;
         announce("client", clients);
         announce("control", control);
         if let Some(listener) = &listeners.metrics {
-            announce("metrics", address_of(listener)?);
+            announce("metrics", address_of(listener.local_addr())?);
         }
         Ok(About {
             shard: self.config.name.clone(),
@@ -274,7 +278,7 @@ impl Shard {
 
     async fn serve_control(
         &self,
-        listener: TcpListener,
+        listener: Listener,
         about: About,
         stop: &CancellationToken,
     ) -> Result<(), ServerError> {
@@ -322,11 +326,11 @@ impl Shard {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+async fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
+    Listener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
 }
 
-fn address_of(listener: &TcpListener) -> Result<SocketAddr, ServerError> {
+fn address_of(address: std::io::Result<SocketAddr>) -> Result<SocketAddr, ServerError> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    listener.local_addr().map_err(|source| ServerError::Listen { address: unknown, source })
+    address.map_err(|source| ServerError::Listen { address: unknown, source })
 }

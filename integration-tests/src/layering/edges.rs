@@ -25,18 +25,20 @@ pub struct Package {
 }
 
 /// Our crates, without the common prefix, and which of ours each may use. A crate that is missing here is refused.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("planner", &["model"]),
     ("migration", &["planner", "model"]),
     ("api", &["migration", "planner", "model"]),
-    ("pki", &["model"]),
+    ("net", &[]),
+    ("pki", &["net", "model"]),
     ("store", &["model"]),
-    ("shard", &["api", "pki", "model"]),
-    ("router", &["api", "pki", "model"]),
-    ("controller", &["store", "pki", "api", "migration", "planner", "model"]),
+    ("shard", &["api", "pki", "net", "model"]),
+    ("router", &["api", "pki", "net", "model"]),
+    ("controller", &["store", "pki", "net", "api", "migration", "planner", "model"]),
     ("portal", &["pki", "api", "migration", "model"]),
     ("sim", &["store", "api", "migration", "planner", "model"]),
+    ("simulation", &["controller", "shard", "router", "store", "pki", "net", "api", "migration", "planner", "model"]),
     ("", &["controller", "shard", "router", "portal", "store", "pki", "api", "migration", "planner", "model"]),
 ];
 

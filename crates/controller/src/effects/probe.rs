@@ -10,10 +10,10 @@ use prost::Message as _;
 use shardlift_api::{PROBE_ALPN, PROBE_BYTES_MAX, v1};
 use shardlift_migration::Outcome;
 use shardlift_model::{Generation, NodeId, RouterId, ServerName, ShardId, Token};
+use shardlift_net::Stream;
 use shardlift_pki::tls::{Expected, connect};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 /// How long one probe through one router may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ async fn ask(context: &Context, router: &RouterId, address: &str, question: &Que
     let mut control = context.channels.router(router, address);
     let about = control.describe_router(DEADLINE.on(v1::DescribeRouterRequest {})).within(DEADLINE).await;
     let about = about.map_err(|status| format!("it does not answer: {}", status.message()))?.into_inner();
-    let connected = TcpStream::connect(&about.client_address).await;
+    let connected = Stream::connect(&about.client_address).await;
     let stream = connected.map_err(|error| format!("no connection to {}: {error}", about.client_address))?;
     let expected = Expected::one(shardlift_model::Role::Shard, question.shard.as_str());
     let name = question.server_name.as_str();

@@ -11,12 +11,12 @@ use crate::scrape;
 use shardlift_api::policy::GuardLayer;
 use shardlift_api::v1::enrolment_server::EnrolmentServer;
 use shardlift_api::v1::operator_server::OperatorServer;
+use shardlift_net::Listener;
 use shardlift_pki::tls::{ALPN_HTTP2, Credentials, Incoming, mutual_server_config, server_only_config};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -41,9 +41,9 @@ pub(super) struct Services<'a> {
 }
 
 impl Services<'_> {
-    async fn listen(&self, name: &'static str, address: SocketAddr) -> Result<TcpListener, ControllerError> {
+    async fn listen(&self, name: &'static str, address: SocketAddr) -> Result<Listener, ControllerError> {
         let failed = |source| ControllerError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = Listener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         tracing::info!(%address, name, "listening");
         if self.announce {

@@ -14,10 +14,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use shardlift_model::{Identity, Role};
+use shardlift_net::Stream;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -88,13 +88,13 @@ pub fn channel(credentials: &Arc<Credentials>, address: &str, expected: Expected
 /// [`TlsError`] says how far it got.
 pub async fn connect(
     credentials: &Arc<Credentials>,
-    stream: TcpStream,
+    stream: impl Into<Stream>,
     server_name: &str,
     expected: Expected,
     alpn: &[&[u8]],
-) -> Result<TlsStream<TcpStream>, TlsError> {
+) -> Result<TlsStream<Stream>, TlsError> {
     let config = Arc::new(client_config(credentials, expected, alpn)?);
-    start_tls(stream, server_name, config).await
+    start_tls(stream.into(), server_name, config).await
 }
 
 /// The configuration behind [`channel`] and [`connect`], for clients that make their own connections.
@@ -152,10 +152,10 @@ pub(super) fn lazy_channel(address: String, config: Result<ClientConfig, rustls:
         .connect_with_connector_lazy(connector)
 }
 
-async fn open(address: &str, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, TlsError> {
+async fn open(address: &str, config: Arc<ClientConfig>) -> Result<TlsStream<Stream>, TlsError> {
     let host = host_of(address)?;
     let connecting = async {
-        let connected = TcpStream::connect(address).await;
+        let connected = Stream::connect(address).await;
         let nodelay = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         let stream = nodelay.map_err(|source| TlsError::Connect { address: address.to_owned(), source })?;
         start_tls(stream, host, config).await
@@ -175,10 +175,10 @@ fn host_of(address: &str) -> Result<&str, TlsError> {
 }
 
 async fn start_tls(
-    stream: TcpStream,
+    stream: Stream,
     server_name: &str,
     config: Arc<ClientConfig>,
-) -> Result<TlsStream<TcpStream>, TlsError> {
+) -> Result<TlsStream<Stream>, TlsError> {
     let name = ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::Address(server_name.to_owned()))?;
     let address = server_name.to_owned();
     let connected = TlsConnector::from(config).connect(name, stream).await;

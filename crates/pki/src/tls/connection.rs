@@ -5,6 +5,7 @@ use crate::clock::now;
 use crate::trust::{TrustDomains, TrustError};
 use rustls::ServerConfig;
 use shardlift_model::Peer;
+use shardlift_net::Stream;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -59,14 +59,14 @@ pub fn peer_of(
 /// An accepted connection for `serve_with_incoming`; requests find its [`Peer`] in their extensions.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Stream>,
     peer: Peer,
     /// Counts this connection until it is dropped.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    pub(super) const fn new(stream: TlsStream<TcpStream>, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) const fn new(stream: TlsStream<Stream>, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
         Self { stream, peer, _permit: permit }
     }
 

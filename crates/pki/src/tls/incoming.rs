@@ -7,6 +7,7 @@ use super::connection::{Connection, HANDSHAKE_TIMEOUT, handshake};
 use super::error::HandshakeError;
 use super::server::ServerTls;
 use futures::Stream;
+use shardlift_net::{Listener, Stream as Socket};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -88,7 +88,7 @@ impl Incoming {
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn new(listener: TcpListener, tls: ServerTls) -> io::Result<Self> {
+    pub fn new(listener: impl Into<Listener>, tls: ServerTls) -> io::Result<Self> {
         Self::with_limits(listener, tls, IncomingLimits::default())
     }
 
@@ -96,7 +96,8 @@ impl Incoming {
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn with_limits(listener: TcpListener, tls: ServerTls, limits: IncomingLimits) -> io::Result<Self> {
+    pub fn with_limits(listener: impl Into<Listener>, tls: ServerTls, limits: IncomingLimits) -> io::Result<Self> {
+        let listener = listener.into();
         let address = listener.local_addr()?;
         let counters = Arc::new(IncomingCounters::default());
         let (sender, connections) = mpsc::channel(64);
@@ -141,7 +142,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: Listener) {
         let connections = Arc::new(Semaphore::new(self.limits.connections_max));
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
         // Ends its tasks when this task is aborted.
@@ -170,7 +171,7 @@ impl Acceptor {
 
     async fn establish(
         self,
-        stream: TcpStream,
+        stream: Socket,
         address: SocketAddr,
         permit: OwnedSemaphorePermit,
         handshaking: OwnedSemaphorePermit,
@@ -188,9 +189,9 @@ impl Acceptor {
 
     async fn shake_hands(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         address: SocketAddr,
-    ) -> Result<(tokio_rustls::server::TlsStream<TcpStream>, shardlift_model::Peer), HandshakeError> {
+    ) -> Result<(tokio_rustls::server::TlsStream<Socket>, shardlift_model::Peer), HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Tls)?;
         let trust = self.tls.trust();
         let handshake = handshake(stream, Some(address), self.tls.config(), &trust);

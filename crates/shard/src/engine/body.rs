@@ -66,7 +66,7 @@ impl Body {
     ) -> Result<Self, PutError> {
         promise.cover(declared.unwrap_or(0))?;
         let (layout, node) = (engine.layout.clone(), cell.id.clone());
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = shardlift_net::spawn_blocking(move || {
             let folder = layout.folder(&node, &key);
             let (path, file) = layout.temp(&node, &key).map_err(PutError::from_io("create a file in", folder))?;
             Ok::<_, PutError>(Half { file, temp: Temp::new(path), hash: Context::new(&SHA256), length: 0 })
@@ -104,7 +104,7 @@ impl Body {
         let mut half = self.half().await?;
         let blocks = std::mem::take(&mut self.gathered);
         let bytes = std::mem::take(&mut self.gathered_bytes);
-        self.busy = Some(tokio::task::spawn_blocking(move || {
+        self.busy = Some(shardlift_net::spawn_blocking(move || {
             half.append(&blocks)?;
             Ok(half)
         }));
@@ -119,7 +119,7 @@ impl Body {
         }
         let mut half = self.half().await?;
         let (blocks, size, promise) = (self.gathered, self.received, self.promise);
-        let writing = tokio::task::spawn_blocking(move || {
+        let writing = shardlift_net::spawn_blocking(move || {
             half.append(&blocks)?;
             half.seal(size, promise)
         });

@@ -89,7 +89,7 @@ impl Engine {
         let known = self.recorded(&cell.id, key).await?;
         let node = cell.id.clone();
         let Written { temp, promise, .. } = written;
-        let naming = tokio::task::spawn_blocking({
+        let naming = shardlift_net::spawn_blocking({
             let engine = Arc::clone(&self);
             move || engine.name(&node, &record, known, temp)
         });

@@ -4,6 +4,8 @@
 //! durable (group commit: many clients, few fsyncs). All changes of a node pass here in one order, so a node's mode and its
 //! journal cannot disagree: once a seal is committed, no mutation of a client comes after it.
 //!
+//! In a simulation the thread is a task, so that its turn is the simulation's to choose.
+//!
 //! A commit that fails ends the thread: nothing is retried, nothing more is acknowledged (INV-11).
 
 use super::apply::Transaction;
@@ -97,7 +99,14 @@ enum Message {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
-    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+    server: std::sync::Mutex<Option<Server>>,
+}
+
+/// Who takes the jobs.
+#[derive(Debug)]
+enum Server {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>, Arc<Thread>),
 }
 
 impl Writer {
@@ -108,13 +117,19 @@ impl Writer {
         stopped: CancellationToken,
     ) -> Result<Self, EngineError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let run = move || {
-            Thread { db, nodes, window }.run(jobs);
-            stopped.cancel();
+        let thread = Thread { db, nodes, window };
+        let server = if shardlift_net::is_simulated() {
+            let thread = Arc::new(thread);
+            Server::Task(tokio::spawn(Arc::clone(&thread).run_as_task(jobs, stopped)), thread)
+        } else {
+            let run = move || {
+                thread.run(jobs);
+                stopped.cancel();
+            };
+            let spawned = std::thread::Builder::new().name("shard-index".to_owned()).spawn(run);
+            Server::Thread(spawned.map_err(EngineError::io("start the thread of", "index"))?)
         };
-        let thread = std::thread::Builder::new().name("shard-index".to_owned()).spawn(run);
-        let thread = thread.map_err(EngineError::io("start the thread of", "index"))?;
-        Ok(Self { queue, thread: std::sync::Mutex::new(Some(thread)) })
+        Ok(Self { queue, server: std::sync::Mutex::new(Some(server)) })
     }
 
     /// Durable when it returns.
@@ -134,26 +149,37 @@ impl Writer {
 
     /// As [`Self::submit`], from a thread that may block.
     pub(crate) fn submit_blocking(&self, node: &NodeId, work: Work) -> Result<Done, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let job = Message::Job(Box::new(Job { node: node.clone(), work, reply }));
-        self.queue.blocking_send(job).map_err(|_| EngineError::Stopped)?;
-        answer.blocking_recv().map_err(|_| EngineError::Stopped)?
+        let (reply, mut answer) = oneshot::channel();
+        let job = Box::new(Job { node: node.clone(), work, reply });
+        if let Some(Server::Task(_, thread)) = &*super::nodes::lock(&self.server) {
+            // Nobody else has a turn before this is done.
+            thread.write(vec![*job])?;
+            answer.try_recv().map_err(|_| EngineError::Stopped)?
+        } else {
+            self.queue.blocking_send(Message::Job(job)).map_err(|_| EngineError::Stopped)?;
+            answer.blocking_recv().map_err(|_| EngineError::Stopped)?
+        }
     }
 
     /// Lets the thread finish what it was given, then ends it.
     pub(crate) async fn stop(&self) {
         // An error says that the thread has ended already.
         let _ = self.queue.send(Message::Stop).await;
-        let thread = super::nodes::lock(&self.thread).take();
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
-            if !joined.unwrap_or(false) {
-                tracing::error!("the index's thread ended in a panic");
+        let server = super::nodes::lock(&self.server).take();
+        let joined = match server {
+            None => return,
+            Some(Server::Task(task, _)) => task.await.is_ok(),
+            Some(Server::Thread(thread)) => {
+                tokio::task::spawn_blocking(move || thread.join().is_ok()).await.unwrap_or(false)
             }
+        };
+        if !joined {
+            tracing::error!("the index's thread ended in a panic");
         }
     }
 }
 
+#[derive(Debug)]
 struct Thread {
     db: Arc<Database>,
     nodes: Arc<Nodes>,
@@ -166,19 +192,33 @@ impl Thread {
             if !self.window.is_zero() {
                 std::thread::sleep(self.window);
             }
-            let mut group = vec![*first];
-            let mut stop = false;
-            while group.len() < GROUP_MAX && !stop {
-                match jobs.try_recv() {
-                    Ok(Message::Job(job)) => group.push(*job),
-                    Ok(Message::Stop) => stop = true,
-                    Err(_) => break,
-                }
-            }
-            if self.write(group).is_err() || stop {
+            if !self.write_all_that_wait(*first, &mut jobs) {
                 return;
             }
         }
+    }
+
+    async fn run_as_task(self: Arc<Self>, mut jobs: mpsc::Receiver<Message>, stopped: CancellationToken) {
+        while let Some(Message::Job(first)) = jobs.recv().await {
+            if !self.write_all_that_wait(*first, &mut jobs) {
+                break;
+            }
+        }
+        stopped.cancel();
+    }
+
+    /// One transaction; false when it was the last.
+    fn write_all_that_wait(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> bool {
+        let mut group = vec![first];
+        let mut stop = false;
+        while group.len() < GROUP_MAX && !stop {
+            match jobs.try_recv() {
+                Ok(Message::Job(job)) => group.push(*job),
+                Ok(Message::Stop) => stop = true,
+                Err(_) => break,
+            }
+        }
+        self.write(group).is_ok() && !stop
     }
 
     fn write(&self, group: Vec<Job>) -> Result<(), EngineError> {

@@ -5,12 +5,12 @@ use super::{FORWARD_ALPN, ForwardError};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use shardlift_model::{Role, ShardId};
+use shardlift_net::Stream;
 use shardlift_pki::tls::{Credentials, Expected, connect};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long a connection may take, TLS included.
@@ -86,7 +86,7 @@ impl Pool {
     }
 
     async fn connect(&self, shard: &ShardId, address: &str) -> Result<SendRequest<Lent>, ForwardError> {
-        let stream = TcpStream::connect(address).await.map_err(ForwardError::Unreachable)?;
+        let stream = Stream::connect(address).await.map_err(ForwardError::Unreachable)?;
         stream.set_nodelay(true).map_err(ForwardError::Unreachable)?;
         let expected = Expected::one(Role::Shard, shard.as_str());
         let stream = connect(&self.credentials, stream, host_of(address), expected, &[FORWARD_ALPN]).await?;

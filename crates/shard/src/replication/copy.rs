@@ -175,7 +175,7 @@ impl Copy {
     pub(crate) async fn merge(&self, side: Side) -> Result<(), PullError> {
         self.engine.merge_side_data(&self.node, side.data).await?;
         let passwords = Arc::clone(&self.passwords);
-        let merging = tokio::task::spawn_blocking(move || passwords.merge(&side.credentials)).await;
+        let merging = shardlift_net::spawn_blocking(move || passwords.merge(&side.credentials)).await;
         let merged = merging.map_err(|_| EngineError::Stopped)?;
         merged.map_err(|error| {
             tracing::error!(node = %self.node, error = shardlift_api::fault::chain(&error), "credentials were not taken over");

@@ -204,7 +204,7 @@ impl Replication for Serving {
         let data = self.engine.side_data(&node).await.map_err(of_engine)?;
         let passwords = self.passwords.clone();
         let account = node.account().to_owned();
-        let credentials = tokio::task::spawn_blocking(move || passwords.lines_of(&account)).await;
+        let credentials = shardlift_net::spawn_blocking(move || passwords.lines_of(&account)).await;
         let side = Side { data, credentials: credentials.map_err(Fault::internal)? };
         Ok(Response::new(side.message()))
     }

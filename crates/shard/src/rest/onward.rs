@@ -13,7 +13,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// First and longest pause before a request is passed on once more.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -69,7 +70,7 @@ impl Rest {
 
     /// A client's new connection may have to wait for its turn, any request for the gate: together until `deadline`.
     async fn enter(&self, connection: &Connection, asked: &Asked, deadline: Instant) -> Result<Entered, Reply> {
-        let (node, admission, deadline) = (&asked.node, self.engine.admission(), deadline.into());
+        let (node, admission, deadline) = (&asked.node, self.engine.admission(), deadline);
         let entry = match admission.readmit(node, connection.newcomer(), deadline).await {
             Ok(()) => admission.enter_until(node, asked.access, deadline).await,
             Err(why) => Entry::Unavailable(why),

@@ -8,7 +8,8 @@ use http::{Request, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Largest config, key or lock, in bytes; real ones have less than one KiB.
 const SMALL_BYTES_MAX: u64 = 1 << 20;

@@ -11,13 +11,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use shardlift_api::PROBE_ALPN;
 use shardlift_model::{Peer, ShardId};
+use shardlift_net::{Listener, Stream};
 use shardlift_pki::tls::{ALPN_HTTP2, ServerTls, peer_of};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::BufReader;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -47,7 +47,7 @@ enum Spoken {
 }
 
 /// A client's connection, after the handshake.
-type ClientStream = TlsStream<BufReader<TcpStream>>;
+type ClientStream = TlsStream<BufReader<Stream>>;
 
 /// How long to wait after the system refused to accept, typically for lack of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -70,7 +70,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Accepts until `stop`; then waits for the requests in progress, for as long as the caller does.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+    pub(crate) async fn serve(self, listener: Listener, stop: CancellationToken) {
         let clients = Arc::new(self);
         let slots = Arc::new(Semaphore::new(clients.connections_max));
         let tasks = TaskTracker::new();
@@ -98,7 +98,7 @@ impl Clients {
 
     async fn serve_one(
         self: Arc<Self>,
-        stream: TcpStream,
+        stream: Stream,
         address: SocketAddr,
         _slot: OwnedSemaphorePermit,
         stop: CancellationToken,
@@ -128,11 +128,7 @@ impl Clients {
         self.serve_http(stream, peer, spoken, stop).await;
     }
 
-    async fn shake_hands(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-    ) -> std::io::Result<(ClientStream, Peer, Spoken)> {
+    async fn shake_hands(&self, stream: Stream, address: SocketAddr) -> std::io::Result<(ClientStream, Peer, Spoken)> {
         stream.set_nodelay(true)?;
         let stream = BufReader::with_capacity(READ_BYTES, stream);
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
