@@ -38,6 +38,7 @@ pub(crate) async fn run(context: Context, shutdown: CancellationToken) {
             tasks.entry(key).or_insert_with(|| tokio::spawn(routers::run(context.clone(), router)));
         }
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => break,
             _ = tokio::time::sleep(COMPARE) => {}
             changed = changes.changed() => if changed.is_err() { break },

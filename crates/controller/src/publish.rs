@@ -34,10 +34,12 @@ pub(crate) async fn run(
         sender.send_replace(Arc::new(shared.both(snapshot)));
         shared.both(|recorded, observed| count(&metrics, &recorded.world, observed));
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
         }
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }

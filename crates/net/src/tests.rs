@@ -4,7 +4,7 @@ use super::*;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 /// All connections lead to one echo; nobody comes in.
 struct Island;
@@ -88,4 +88,19 @@ async fn with_a_stand_in_all_is_its_own_until_it_is_dropped() {
     drop(installed);
     assert!(!is_simulated());
     assert_ne!(spawn_blocking(move || std::thread::current().id()).await.unwrap(), here);
+}
+
+#[tokio::test]
+async fn a_file_is_read_alike_by_threads_and_in_place() {
+    for simulated in [false, true] {
+        let _installed = simulated.then(|| install(Arc::new(Island)));
+        let path = std::env::temp_dir().join(format!("shardlift-net-{}-{simulated}", std::process::id()));
+        std::fs::write(&path, b"a letter").unwrap();
+        let mut file = File::from_std(std::fs::File::open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(file.seek(io::SeekFrom::Start(2)).await.unwrap(), 2);
+        let mut text = String::new();
+        file.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "letter");
+    }
 }

@@ -67,8 +67,9 @@ impl Proxy {
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                biased;
                 () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
             };
             match (accepted, slots.clone().try_acquire_owned()) {
                 (Ok((client, address)), Ok(slot)) => {

@@ -157,6 +157,7 @@ impl Admission {
             match left {
                 Some(Duration::ZERO) => return,
                 Some(left) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep(left) => {}
                     _ = changed.changed() => {}
                 },

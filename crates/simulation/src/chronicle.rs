@@ -16,6 +16,8 @@ const PAGE: usize = 1000;
 pub struct Chronicle {
     last: Option<Seq>,
     entered: Vec<(String, Stage, Duration)>,
+    /// When something was told last.
+    pub told: Duration,
 }
 
 impl Chronicle {
@@ -31,6 +33,7 @@ impl Chronicle {
             let event: Event = serde_json::from_value(entry["event"].take())?;
             if let Some(line) = line(&event) {
                 story.tell("record", line);
+                self.told = story.now();
             }
             self.note(&event, story.now());
         }

@@ -4,7 +4,7 @@
 use crate::cluster::{Phase, Shared};
 use crate::ground::{CONTROLLERS, Ground, ROUTER};
 use crate::line::{Answer, Line, Question, bytes};
-use crate::reference::Reference;
+use crate::reference::{Known, Reference};
 use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -12,8 +12,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shardlift_api::v1;
 use shardlift_api::v1::enrolment_client::EnrolmentClient;
+use shardlift_pki::SecretPem;
 use shardlift_pki::request::create_key_and_request;
 use shardlift_pki::tls::pinned_channel;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +27,10 @@ const KINDS: [(&str, u32); 4] = [("data", 6), ("index", 2), ("snapshots", 1), ("
 /// Most bytes of an object.
 const OBJECT_BYTES_MAX: usize = 40_000;
 
-/// Requests of a client that has begun to work.
+/// Connections on which a client works at the same time.
+const HANDS: u64 = 2;
+
+/// Requests of a connection that has begun to work.
 const WARM: u32 = 6;
 
 /// How long after all is mended a client may still find no server.
@@ -38,14 +43,14 @@ struct Listed {
     size: u64,
 }
 
-/// One client.
-pub struct Client {
+/// One of a client's connections and what it does there. All of a client share what was told.
+struct Hand {
     shared: Arc<Shared>,
     node: &'static str,
     host: &'static str,
     dice: StdRng,
     line: Line,
-    reference: Reference,
+    reference: Rc<RefCell<Reference>>,
 }
 
 /// Enrols and works until everything was looked at.
@@ -58,25 +63,37 @@ pub async fn run(
     (node, host): (&'static str, &'static str),
     seed: u64,
 ) -> Result<()> {
-    let line = enrol(&ground, &shared, node, host).await?;
-    let dice = StdRng::seed_from_u64(seed);
-    let mut client = Client { shared, node, host, dice, line, reference: Reference::default() };
-    let mut asked = 0;
-    while !client.shared.is_at(Phase::Looking) {
-        client.act().await;
-        asked += 1;
-        if asked == WARM {
-            client.shared.is_working();
-        }
-        let pause = client.dice.random_range(20..600);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-    }
-    client.look().await;
-    client.shared.is_done();
+    let enrolled = enrol(&shared, node, host).await?;
+    let reference = Rc::new(RefCell::new(Reference::default()));
+    let hand = |number: u64| -> Result<Hand> {
+        let dice = StdRng::seed_from_u64(seed.wrapping_add(number << 32));
+        let (shared, reference, line) = (shared.clone(), reference.clone(), enrolled.line(&ground)?);
+        Ok(Hand { shared, node, host, dice, line, reference })
+    };
+    let mut hands = (0..HANDS).map(hand).collect::<Result<Vec<_>>>()?;
+    futures::future::join_all(hands.iter_mut().map(Hand::work)).await;
+    hand(HANDS)?.look().await;
+    shared.is_done();
     Ok(())
 }
 
-async fn enrol(ground: &Ground, shared: &Shared, node: &str, host: &str) -> Result<Line> {
+/// What a client got from the CA.
+struct Enrolled {
+    node: &'static str,
+    server_name: String,
+    chain: String,
+    key: SecretPem,
+}
+
+impl Enrolled {
+    fn line(&self, ground: &Ground) -> Result<Line> {
+        let ca = std::fs::read_to_string(ground.ca()).context("reading the CA")?;
+        let address = format!("{ROUTER}:8443");
+        Line::new(&address, &self.server_name, self.node, &ca, &self.chain, self.key.expose())
+    }
+}
+
+async fn enrol(shared: &Shared, node: &'static str, host: &str) -> Result<Enrolled> {
     let (token, fingerprint) = loop {
         match shared.token(node) {
             Some(handed) => break handed,
@@ -88,12 +105,28 @@ async fn enrol(ground: &Ground, shared: &Shared, node: &str, host: &str) -> Resu
     let enrolled = EnrolmentClient::new(channel).enrol(v1::EnrolRequest { token, csr_der }).await?.into_inner();
     ensure!(enrolled.node == node, "enrolled as {}", enrolled.node);
     shared.story.tell(host, format_args!("{node} is enrolled as {}", enrolled.server_name));
-    let ca = std::fs::read_to_string(ground.ca()).context("reading the CA")?;
-    let address = format!("{ROUTER}:8443");
-    Line::new(&address, &enrolled.server_name, node, &ca, &enrolled.chain_pem, key.expose())
+    Ok(Enrolled { node, server_name: enrolled.server_name, chain: enrolled.chain_pem, key })
 }
 
-impl Client {
+impl Hand {
+    async fn work(&mut self) {
+        let mut asked = 0;
+        while !self.shared.is_at(Phase::Looking) {
+            self.act().await;
+            asked += 1;
+            if asked == WARM {
+                self.shared.is_working();
+            }
+            let pause = if self.shared.is_at(Phase::Moving) { 10..250 } else { 50..500 };
+            let pause = self.dice.random_range(pause);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    fn told(&self) -> RefMut<'_, Reference> {
+        self.reference.borrow_mut()
+    }
+
     fn tell(&self, what: impl std::fmt::Display) {
         self.shared.story.tell(self.host, what);
     }
@@ -155,11 +188,10 @@ impl Client {
         };
         let question = Question { method: "POST", path: format!("{kind}/{name}"), body: body.clone(), pieces };
         let mut acknowledged = false;
-        let mut left = false;
+        self.told().asks_to_store(kind, &name, body);
         // As clients do: what was not acknowledged is sent again.
         for _try in 0..3 {
             let answer = self.ask(&question).await;
-            left |= answer != Answer::Unsent;
             acknowledged = matches!(answer, Answer::Status(200, _));
             if acknowledged {
                 break;
@@ -170,13 +202,13 @@ impl Client {
             let pause = self.dice.random_range(200..1500);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
-        if left {
-            self.reference.asked_to_store(kind, &name, body, acknowledged);
+        if acknowledged {
+            self.told().stored(&name);
         }
     }
 
     fn any(&mut self, kind: &str) -> Option<String> {
-        let names = self.reference.stored(kind);
+        let names = self.told().known_as(kind, Known::Stored);
         if names.is_empty() { None } else { Some(names[self.dice.random_range(0..names.len())].clone()) }
     }
 
@@ -189,14 +221,14 @@ impl Client {
 
     /// Whether there was an answer that could be held against the reference.
     async fn check(&mut self, kind: &str, name: &str) -> bool {
+        let before = self.told().get(name).map(|object| object.known);
         let found = match self.ask(&Question::plain("GET", format!("{kind}/{name}"))).await {
             Answer::Status(200 | 206, body) => Some(body),
             Answer::Status(404, _) => None,
             _ => return false,
         };
-        if let Some(wrong) = self.reference.judge(name, found.as_deref())
-            && !self.shared.is_rotten(self.node, name)
-        {
+        let wrong = self.told().judge(before, name, found.as_deref());
+        if let Some(wrong) = wrong.filter(|_| !self.shared.is_rotten(self.node, name)) {
             self.violate(wrong);
         }
         true
@@ -208,11 +240,13 @@ impl Client {
     }
 
     async fn check_listing(&mut self, kind: &str) -> bool {
+        let before = self.told().clone();
         match self.ask(&Question::plain("GET", format!("{kind}/"))).await {
             Answer::Status(200, body) => match serde_json::from_slice::<Vec<Listed>>(&body) {
                 Ok(listed) => {
                     let listed: BTreeMap<_, _> = listed.into_iter().map(|line| (line.name, line.size)).collect();
-                    for wrong in self.reference.judge_listing(kind, &listed) {
+                    let wrongs = self.told().judge_listing(&before, kind, &listed);
+                    for wrong in wrongs {
                         self.violate(wrong);
                     }
                     true
@@ -238,15 +272,17 @@ impl Client {
     }
 
     async fn delete_one(&mut self, kind: &str, name: &str) {
-        let answer = self.ask(&Question::plain("DELETE", format!("{kind}/{name}"))).await;
-        if answer != Answer::Unsent {
-            self.reference.asked_to_delete(name, matches!(answer, Answer::Status(200, _)));
+        if !self.told().asks_to_delete(name) {
+            return;
+        }
+        if let Answer::Status(200, _) = self.ask(&Question::plain("DELETE", format!("{kind}/{name}"))).await {
+            self.told().deleted(name);
         }
     }
 
     /// Deletes a good part of all packs, one after the other.
     async fn prune(&mut self) {
-        let names = self.reference.stored("data");
+        let names = self.told().known_as("data", Known::Stored);
         for name in names.iter().take(names.len() / 2) {
             self.delete_one("data", name).await;
         }
@@ -263,8 +299,15 @@ impl Client {
                 }
             }
         }
-        let names: Vec<_> = self.reference.all().map(|(name, object)| (name.clone(), object.kind)).collect();
-        for (name, kind) in names {
+        for (kind, name) in KINDS
+            .map(|(kind, _)| kind)
+            .into_iter()
+            .flat_map(|kind| {
+                let names = self.told().known_as(kind, Known::Stored);
+                names.into_iter().map(move |name| (kind, name)).collect::<Vec<_>>()
+            })
+            .collect::<Vec<_>>()
+        {
             while !self.check(kind, &name).await {
                 if !self.again(until).await {
                     return;
@@ -279,7 +322,7 @@ impl Client {
                 return;
             }
         }
-        let (stored, deleted, open) = self.reference.count();
+        let (stored, deleted, open) = self.told().count();
         self.tell(format_args!("{} has {stored} stored, {deleted} deleted, {open} open", self.node));
     }
 

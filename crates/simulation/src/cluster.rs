@@ -1,6 +1,7 @@
 //! What all hosts of one run share with the one who watches over them: the store, the folders, the story, and how far it all is.
 
 use crate::ground::{CLUSTER, CONTROLLERS, Folders, NODES, SHARDS};
+use crate::mutant::Mutant;
 use crate::story::Story;
 use anyhow::Result;
 use shardlift_store::MemoryStore;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub folders: Folders,
     /// The store of both controllers.
     pub store: MemoryStore,
+    /// What is broken, if the oracles are to notice something.
+    pub mutant: Option<Mutant>,
     phase: AtomicU8,
     called: [AtomicBool; CONTROLLERS.len()],
     full: [AtomicBool; SHARDS.len()],
@@ -63,11 +66,12 @@ impl Shared {
     ///
     /// # Errors
     /// When folders cannot be made.
-    pub fn new() -> Result<Self> {
+    pub fn new(mutant: Option<Mutant>) -> Result<Self> {
         Ok(Self {
             story: Story::default(),
             folders: Folders::make()?,
             store: MemoryStore::new(CLUSTER.parse()?),
+            mutant,
             phase: AtomicU8::new(Phase::Setup as u8),
             called: [AtomicBool::new(true), AtomicBool::new(false)],
             full: [const { AtomicBool::new(false) }; SHARDS.len()],
@@ -157,14 +161,14 @@ impl Shared {
         rotten.contains(&(node.to_owned(), name.to_owned()))
     }
 
-    /// One more client has stored its first objects.
+    /// One more connection of a client has been used for a while.
     pub fn is_working(&self) {
         self.working.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether all clients have.
+    /// Whether all have.
     pub fn all_work(&self) -> bool {
-        self.working.load(Ordering::SeqCst) == NODES.len()
+        self.working.load(Ordering::SeqCst) >= 2 * NODES.len()
     }
 
     /// One more client has looked at all that is its.

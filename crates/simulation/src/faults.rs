@@ -25,7 +25,7 @@ pub enum Fault {
     Hold(Pair),
     /// Another controller leads while the present one still runs, and what that one has sent arrives later.
     Takeover,
-    /// All wall clocks are off by so many milliseconds.
+    /// All wall clocks are off by so many milliseconds; by a year and more, all certificates have ended.
     Skew(i64),
     /// A shard's disk is full: it comes back from a restart with no space.
     Full(usize),
@@ -65,10 +65,13 @@ pub struct Planned {
 }
 
 /// How long things go wrong.
-pub const MOVING: Duration = Duration::from_secs(30);
+pub const MOVING: Duration = Duration::from_secs(24);
 
 /// Most faults of a plan.
 const FAULTS_MAX: usize = 8;
+
+/// An hour either way, and a time at which no certificate is good any more.
+const SKEWS_MS: [i64; 3] = [3_600_000, -3_600_000, 800 * 86_400_000];
 
 /// Stages that faults wait for, those of the cutover twice.
 const STAGES: [Stage; 20] = [
@@ -137,7 +140,7 @@ impl Drawing {
 
     fn moment(&mut self, node: &'static str) -> Moment {
         if self.dice.random_ratio(1, 5) {
-            return Moment::At(self.millis(0..24_000));
+            return Moment::At(self.millis(0..18_000));
         }
         let nth = if self.dice.random_ratio(1, 3) { 2 } else { 1 };
         let after = if self.dice.random() { Duration::ZERO } else { self.millis(10..400) };
@@ -152,11 +155,11 @@ impl Drawing {
             44..58 => (self.millis(300..10_000), Fault::OneWay(self.turned(node))),
             58..76 => (self.millis(300..12_000), Fault::Hold(self.pair(node))),
             76..88 => (self.millis(0..10_000), Fault::Takeover),
-            88..92 => {
-                let skew = if self.dice.random() { 3_600_000 } else { -3_600_000 };
+            88..93 => {
+                let skew = self.of(&SKEWS_MS);
                 (self.millis(1000..20_000), Fault::Skew(skew))
             }
-            92..96 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
+            93..96 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
             _ => (Duration::ZERO, Fault::Rot(node)),
         };
         Planned { when: self.moment(node), lasts, fault }

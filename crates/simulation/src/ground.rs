@@ -172,6 +172,12 @@ impl Folders {
         self.0.path().join(format!("{shard}-data"))
     }
 
+    /// Where a shard's data of an earlier time is kept.
+    #[must_use]
+    pub fn kept(&self, shard: &str) -> PathBuf {
+        self.0.path().join(format!("{shard}-kept"))
+    }
+
     /// The router's table.
     #[must_use]
     pub fn router(&self) -> PathBuf {

@@ -20,8 +20,10 @@ pub mod client;
 pub mod cluster;
 pub mod faults;
 pub mod ground;
+pub mod liar;
 pub mod line;
 pub mod machine;
+pub mod mutant;
 pub mod operator;
 pub mod oracle;
 pub mod parts;
@@ -29,4 +31,5 @@ pub mod reference;
 pub mod run;
 pub mod story;
 
-pub use run::{Report, run};
+pub use mutant::Mutant;
+pub use run::{Report, run, run_mutant};

@@ -3,7 +3,8 @@
 
 use crate::cluster::{Order, Phase, Shared};
 use crate::ground::{CONTROLLERS, Ground, NODES, ROUTER, SHARDS};
-use crate::oracle;
+use crate::mutant::Mutant;
+use crate::{liar, oracle};
 use anyhow::{Context as _, Result, bail};
 use shardlift_api::v1;
 use shardlift_api::v1::operator_client::OperatorClient;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
+
+/// What does not come from a controller that has decided something.
+const LOST: [Code; 5] = [Code::Unavailable, Code::DeadlineExceeded, Code::Unknown, Code::Cancelled, Code::Internal];
 
 /// How long one call may take.
 const CALL_MAX: Duration = Duration::from_secs(8);
@@ -63,8 +67,7 @@ impl Operator {
                     Ok(Err(status)) => last = status,
                     Err(_elapsed) => last = Status::deadline_exceeded("no answer"),
                 }
-                if !matches!(last.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
-                {
+                if !LOST.contains(&last.code()) {
                     return Err(last);
                 }
             }
@@ -75,7 +78,9 @@ impl Operator {
 
     async fn set_up(&self) -> Result<()> {
         for shard in SHARDS {
-            let request = v1::AddShardRequest { shard: shard.into(), control_address: format!("{shard}:8001") };
+            let lies = self.shared.mutant == Some(Mutant::OpenFence) && shard == SHARDS[0];
+            let port = if lies { liar::PORT } else { 8001 };
+            let request = v1::AddShardRequest { shard: shard.into(), control_address: format!("{shard}:{port}") };
             self.call(|mut client| {
                 let request = request.clone();
                 async move { client.add_shard(request).await }

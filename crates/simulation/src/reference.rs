@@ -32,21 +32,33 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// A storing was asked for.
-    pub fn asked_to_store(&mut self, kind: &'static str, name: &str, bytes: Bytes, acknowledged: bool) {
-        let known = if acknowledged { Known::Stored } else { Known::Open };
-        self.objects.insert(name.to_owned(), Object { kind, bytes, known });
+    /// A storing is asked for: from now on it may be found.
+    pub fn asks_to_store(&mut self, kind: &'static str, name: &str, bytes: Bytes) {
+        self.objects.insert(name.to_owned(), Object { kind, bytes, known: Known::Open });
     }
 
-    /// A deletion was asked for.
-    pub fn asked_to_delete(&mut self, name: &str, acknowledged: bool) {
+    /// A storing was acknowledged.
+    pub fn stored(&mut self, name: &str) {
+        self.answered(name, Known::Stored);
+    }
+
+    /// A deletion is asked for: from now on it may be gone. False when that makes no sense, as it may be gone already.
+    pub fn asks_to_delete(&mut self, name: &str) -> bool {
+        let Some(object) = self.objects.get_mut(name).filter(|object| object.known == Known::Stored) else {
+            return false;
+        };
+        object.known = Known::Open;
+        true
+    }
+
+    /// A deletion was acknowledged.
+    pub fn deleted(&mut self, name: &str) {
+        self.answered(name, Known::Deleted);
+    }
+
+    fn answered(&mut self, name: &str, known: Known) {
         if let Some(object) = self.objects.get_mut(name) {
-            // An earlier request that was not answered may still be on its way, whatever this answer says.
-            object.known = match (object.known, acknowledged) {
-                (Known::Stored, true) => Known::Deleted,
-                (Known::Stored | Known::Open, _) => Known::Open,
-                (Known::Deleted, _) => Known::Deleted,
-            };
+            object.known = known;
         }
     }
 
@@ -56,26 +68,23 @@ impl Reference {
         self.objects.get(name)
     }
 
-    /// All objects, by name.
-    pub fn all(&self) -> impl Iterator<Item = (&String, &Object)> {
-        self.objects.iter()
-    }
-
-    /// Names of objects of a kind that are known to be stored.
+    /// Names of objects of a kind of which this is known.
     #[must_use]
-    pub fn stored(&self, kind: &str) -> Vec<String> {
-        let is = |object: &Object| object.kind == kind && object.known == Known::Stored;
+    pub fn known_as(&self, kind: &str, known: Known) -> Vec<String> {
+        let is = |object: &Object| object.kind == kind && object.known == known;
         self.objects.iter().filter(|(_, object)| is(object)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What is wrong with an object that was found (`Some`) or not (`None`).
+    /// What is wrong with an object that was found (`Some`) or not (`None`). What was known when it was asked for counts as
+    /// long as it is still known: meanwhile others may have been at work.
     #[must_use]
-    pub fn judge(&self, name: &str, found: Option<&[u8]>) -> Option<String> {
+    pub fn judge(&self, before: Option<Known>, name: &str, found: Option<&[u8]>) -> Option<String> {
         let short = &name[..name.len().min(8)];
         let Some(object) = self.objects.get(name) else {
             return found.map(|_| format!("{short} is found, and was never stored here"));
         };
-        match (object.known, found) {
+        let known = if before == Some(object.known) { object.known } else { Known::Open };
+        match (known, found) {
             (Known::Stored, None) => Some(format!("{} {short} was acknowledged and is gone", object.kind)),
             (Known::Deleted, Some(_)) => Some(format!("{} {short} was deleted and is back", object.kind)),
             (_, Some(bytes)) if bytes != object.bytes => Some(format!("{} {short} has other bytes", object.kind)),
@@ -83,15 +92,18 @@ impl Reference {
         }
     }
 
-    /// What is wrong with a listing of a kind.
+    /// What is wrong with a listing of a kind, by the same rule.
     #[must_use]
-    pub fn judge_listing(&self, kind: &str, listed: &BTreeMap<String, u64>) -> Vec<String> {
+    pub fn judge_listing(&self, before: &Self, kind: &str, listed: &BTreeMap<String, u64>) -> Vec<String> {
         let mut wrong = Vec::new();
         for (name, object) in self.objects.iter().filter(|(_, object)| object.kind == kind) {
             let short = &name[..name.len().min(8)];
+            let still = before.get(name).is_some_and(|before| before.known == object.known);
             match (object.known, listed.get(name)) {
-                (Known::Stored, None) => wrong.push(format!("{kind} {short} was acknowledged and is not listed")),
-                (Known::Deleted, Some(_)) => wrong.push(format!("{kind} {short} was deleted and is listed")),
+                (Known::Stored, None) if still => {
+                    wrong.push(format!("{kind} {short} was acknowledged and is not listed"));
+                }
+                (Known::Deleted, Some(_)) if still => wrong.push(format!("{kind} {short} was deleted and is listed")),
                 (_, Some(size)) if *size != object.bytes.len() as u64 => {
                     wrong.push(format!("{kind} {short} is listed with {size} bytes"));
                 }
@@ -119,34 +131,45 @@ mod tests {
         names.iter().map(|name| ((*name).to_owned(), 1)).collect()
     }
 
+    fn told() -> Reference {
+        let mut reference = Reference::default();
+        for name in ["stored", "deleted", "open"] {
+            reference.asks_to_store("data", name, Bytes::from_static(b"x"));
+        }
+        reference.stored("stored");
+        reference.stored("deleted");
+        assert!(reference.asks_to_delete("deleted") && !reference.asks_to_delete("deleted"));
+        reference.deleted("deleted");
+        reference
+    }
+
     #[test]
     fn what_was_told_decides_what_may_be_found() {
-        let mut reference = Reference::default();
-        for (name, acknowledged) in [("stored", true), ("deleted", true), ("open", false)] {
-            reference.asked_to_store("data", name, Bytes::from_static(b"x"), acknowledged);
-        }
-        reference.asked_to_delete("deleted", true);
-        reference.asked_to_delete("open", true);
+        let reference = told();
         for (name, there, gone) in [("stored", true, false), ("deleted", false, true), ("open", true, true)] {
-            assert_eq!(reference.judge(name, Some(b"x")).is_none(), there, "{name}");
-            assert_eq!(reference.judge(name, None).is_none(), gone, "{name}");
-            assert!(reference.judge(name, Some(b"y")).is_some(), "{name}");
+            let before = reference.get(name).map(|object| object.known);
+            assert_eq!(reference.judge(before, name, Some(b"x")).is_none(), there, "{name}");
+            assert_eq!(reference.judge(before, name, None).is_none(), gone, "{name}");
+            assert!(reference.judge(before, name, Some(b"y")).is_some(), "{name}");
+            // Known only since the question was asked.
+            let open = Some(Known::Open);
+            assert!(reference.judge(open, name, Some(b"x")).is_none() && reference.judge(open, name, None).is_none());
         }
-        assert!(reference.judge("strange", Some(b"x")).is_some());
+        assert!(reference.judge(None, "strange", Some(b"x")).is_some());
         assert_eq!(reference.count(), (1, 1, 1));
     }
 
     #[test]
     fn a_listing_is_judged_by_the_same_rules() {
-        let mut reference = Reference::default();
-        reference.asked_to_store("data", "stored", Bytes::from_static(b"x"), true);
-        reference.asked_to_store("locks", "lock", Bytes::from_static(b"x"), true);
-        assert!(reference.judge_listing("data", &listing(&["stored"])).is_empty());
-        assert_eq!(reference.judge_listing("data", &listing(&[])).len(), 1);
-        assert_eq!(reference.judge_listing("data", &listing(&["stored", "lock"])).len(), 1);
-        reference.asked_to_delete("stored", true);
-        assert_eq!(reference.judge_listing("data", &listing(&["stored"])).len(), 1);
-        let short = BTreeMap::from([("lock".to_owned(), 2)]);
-        assert_eq!(reference.judge_listing("locks", &short).len(), 1);
+        let (reference, nothing) = (told(), Reference::default());
+        for (listed, wrong) in
+            [(vec!["stored"], 0), (vec![], 1), (vec!["stored", "deleted"], 1), (vec!["stored", "x"], 1)]
+        {
+            assert_eq!(reference.judge_listing(&reference, "data", &listing(&listed)).len(), wrong, "{listed:?}");
+        }
+        assert!(reference.judge_listing(&nothing, "data", &listing(&["deleted"])).is_empty());
+        assert_eq!(reference.judge_listing(&reference, "locks", &listing(&["stored"])).len(), 1, "another kind");
+        let short = BTreeMap::from([("stored".to_owned(), 2)]);
+        assert_eq!(reference.judge_listing(&reference, "data", &short).len(), 1);
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::chronicle::Chronicle;
 use crate::cluster::{Phase, Shared};
-use crate::faults::{Fault, MOVING, Planned, plan};
+use crate::faults::{Fault, MOVING, Moment, Planned, plan};
 use crate::ground::{CONTROLLERS, Ground, NODES, ROUTER, SHARDS};
 use crate::machine::Virtual;
+use crate::mutant::{self, Mutant};
 use crate::story::{Line, Story};
 use crate::{client, operator, parts};
 use anyhow::Result;
@@ -23,6 +24,10 @@ const LATENCY: Duration = Duration::from_millis(2);
 
 /// Segments on their way in one direction of a connection.
 const SEGMENTS_MAX: usize = 4096;
+
+/// How long nothing must have happened for the moving phase to end early, and how long it lasts at least.
+const QUIET: Duration = Duration::from_secs(3);
+const QUIET_MIN: Duration = Duration::from_secs(8);
 
 /// No run takes longer, in virtual time.
 const TIME_MAX: Duration = Duration::from_secs(900);
@@ -59,16 +64,20 @@ struct World<'a> {
 /// # Errors
 /// When the machine itself fails: files, certificates.
 pub fn run(seed: u64) -> Result<Report> {
-    run_with(seed, plan(seed))
+    run_with(seed, plan(seed), None)
 }
 
-/// Runs a seed with another plan.
+/// Runs a seed with something broken and nothing else that goes wrong.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(seed: u64, ahead: Vec<Planned>) -> Result<Report> {
+pub fn run_mutant(seed: u64, mutant: Mutant) -> Result<Report> {
+    run_with(seed, mutant.plan(seed), Some(mutant))
+}
+
+fn run_with(seed: u64, ahead: Vec<Planned>, mutant: Option<Mutant>) -> Result<Report> {
     let ground = Ground::here()?;
-    let shared = Arc::new(Shared::new()?);
+    let shared = Arc::new(Shared::new(mutant)?);
     let story = shared.story.clone();
     let machine = Virtual::new(seed, ground.epoch);
     let _installed = shardlift_net::install(machine.clone());
@@ -178,6 +187,10 @@ impl World<'_> {
         if !self.shared.is_at(Phase::Moving) {
             return;
         }
+        if self.began.is_none() && matches!(self.shared.mutant, Some(Mutant::OldDisk | Mutant::Resurrection)) {
+            let folders = &self.shared.folders;
+            self.broken(mutant::replace(&folders.data(SHARDS[0]), &folders.kept(SHARDS[0])));
+        }
         let began = *self.began.get_or_insert(now);
         let is_due = |next: &Planned| self.chronicle.has_come(&next.when, began, now);
         let (due, ahead) = std::mem::take(&mut self.ahead).into_iter().partition(is_due);
@@ -193,12 +206,18 @@ impl World<'_> {
         for (_, fault) in due {
             self.mend(&fault);
         }
-        if now >= began + MOVING && !self.shared.is_at(Phase::Healed) {
+        if !self.shared.is_at(Phase::Healed) && (now >= began + MOVING || self.is_quiet(began, now)) {
             self.heal();
         }
         if self.shared.is_at(Phase::Healed) {
             self.keep_running();
         }
+    }
+
+    /// Nothing is wrong, nothing more is planned for a time to come, and nobody's move has gone on for a while.
+    fn is_quiet(&self, began: Duration, now: Duration) -> bool {
+        let timed = self.ahead.iter().any(|planned| matches!(planned.when, Moment::At(_)));
+        self.open.is_empty() && !timed && now >= began + QUIET_MIN && now >= self.chronicle.told + QUIET
     }
 
     fn begin(&mut self, fault: &Fault) {
@@ -228,7 +247,8 @@ impl World<'_> {
     fn mend(&mut self, fault: &Fault) {
         match fault {
             Fault::Crash(host) => {
-                if !self.sim.is_host_running(*host) {
+                self.damage(host);
+                if !self.sim.is_host_running(*host) && !self.is_dark(host) {
                     self.sim.bounce(*host);
                 }
             }
@@ -261,9 +281,31 @@ impl World<'_> {
     /// Starts again what has ended, as whatever watches over processes does.
     fn keep_running(&mut self) {
         for host in SHARDS.into_iter().chain([ROUTER, CONTROLLERS[self.leader]]) {
-            if !self.sim.is_host_running(host) {
+            if !self.sim.is_host_running(host) && !self.is_dark(host) {
                 self.sim.bounce(host);
             }
+        }
+    }
+
+    fn is_dark(&self, host: &str) -> bool {
+        self.shared.mutant == Some(Mutant::Dark) && host != ROUTER && host != CONTROLLERS[0]
+    }
+
+    /// What a mutant does to the disk of a part that has died.
+    fn damage(&self, host: &str) {
+        let folders = &self.shared.folders;
+        let (data, kept) = (folders.data(host), folders.kept(host));
+        match self.shared.mutant {
+            Some(Mutant::OldDisk) => self.broken(mutant::replace(&kept, &data)),
+            Some(Mutant::LostObject) => self.broken(mutant::lose(&data.join(NODES[0].0))),
+            Some(Mutant::Resurrection) => self.broken(mutant::bring_back(&kept, &data)),
+            _ => {}
+        }
+    }
+
+    fn broken(&self, done: Result<()>) {
+        if let Err(error) = done {
+            self.shared.story.tell("-", format_args!("the mutant itself failed: {error:#}"));
         }
     }
 }

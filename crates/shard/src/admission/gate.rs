@@ -99,6 +99,7 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, deadline: Instan
             }
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(deadline) => return Entering::Refused(Unavailable::ParkedTooLong),
             // The sender lives in the cell that is held here.
             _ = changed.changed() => {}
@@ -353,6 +354,7 @@ pub(crate) async fn watch_lease(cell: Arc<NodeCell>, number: u64) {
     let mut changed = cell.gate.changed.subscribe();
     while let Some(deadline) = cell.gate.deadline(number) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(deadline) => {
                 if cell.gate.expire(number) {
                     tracing::warn!(node = %cell.id, "the lease of a fence has run out; the node takes mutations again");

@@ -221,6 +221,7 @@ impl Admission {
         let place = cell.gate.park(self.engine.config().park.count);
         let Some(_place) = place else { return Err(Unavailable::TooManyParked) };
         tokio::select! {
+            biased;
             () = waiting => Ok(()),
             () = cell.gate.away() => {
                 newcomer.come_in();

@@ -29,7 +29,7 @@ pub struct ObjectFile {
     /// Its length, checked against the record.
     pub size: u64,
     /// Positioned at the start.
-    pub file: tokio::fs::File,
+    pub file: shardlift_net::File,
 }
 
 impl Engine {
@@ -137,7 +137,7 @@ impl Engine {
             if found != recorded {
                 return Err(EngineError::SizeDiffers { node, key, found, recorded });
             }
-            Ok(Some(ObjectFile { record: row.record, size: found, file: tokio::fs::File::from_std(file) }))
+            Ok(Some(ObjectFile { record: row.record, size: found, file: shardlift_net::File::from_std(file) }))
         })
         .await
     }

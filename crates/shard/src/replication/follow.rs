@@ -65,6 +65,7 @@ impl Replica {
             return self.net(source.journal(after, wait)).await.map(Some);
         }
         tokio::select! {
+            biased;
             () = shared.end.cancelled() => Err(PullError::Interrupted),
             _ = wishes.wait_for(|wish| *wish != present) => Ok(None),
             () = self.verification.finished() => Ok(None),

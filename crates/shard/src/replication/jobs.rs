@@ -195,6 +195,7 @@ impl ReplicaJobs {
         });
         let answered = completion.wait_for(|answer| answer.as_ref().is_some_and(|answer| answer.token == token));
         let answer = tokio::select! {
+            biased;
             () = shared.end.cancelled() => None,
             answer = tokio::time::timeout(COMPLETION_WAIT, answered) => match answer {
                 Ok(Ok(answer)) => answer.clone(),

@@ -124,6 +124,7 @@ impl Replica {
         let mut wishes = shared.wish.subscribe();
         let present = shared.wish();
         tokio::select! {
+            biased;
             () = shared.end.cancelled() => Err(PullError::Interrupted),
             _ = wishes.wait_for(|wish| *wish != present) => Ok(()),
             () = self.verification.finished() => Ok(()),
@@ -145,6 +146,7 @@ impl Replica {
     /// Waits for the network, unless the job is told to end or there is a new wish.
     pub(super) async fn net<T>(&self, asked: impl Future<Output = Result<T, PullError>>) -> Result<T, PullError> {
         tokio::select! {
+            biased;
             () = self.shared.end.cancelled() => Err(PullError::Interrupted),
             answer = asked => answer,
         }
@@ -152,6 +154,7 @@ impl Replica {
 
     async fn until<T>(&self, waited: impl Future<Output = T>) {
         tokio::select! {
+            biased;
             () = self.shared.end.cancelled() => {}
             _ = waited => {}
         }

@@ -128,6 +128,7 @@ impl Serving {
                 return Ok(v1::ReadJournalResponse { changes: changes.into_iter().map(change).collect(), seq: last });
             }
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Err(gone()),
                 changed = tokio::time::timeout_at(end, seq.changed()) => match changed {
                     Ok(Ok(())) | Err(_) => {}

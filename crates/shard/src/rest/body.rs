@@ -5,11 +5,11 @@ use crate::admission::{Onward, Permit};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use shardlift_net::File;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 

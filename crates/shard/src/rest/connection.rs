@@ -74,6 +74,7 @@ impl Connection {
             }
         };
         tokio::select! {
+            biased;
             () = self.closing.cancelled() => {}
             () = away => {}
         }

@@ -76,6 +76,7 @@ impl Rest {
         let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
         self.engine.readmission().done(began.elapsed());
         let received = tokio::select! {
+            biased;
             received = receive(node, &mut upload, body, bytes_max(key.kind()), self.body_idle_max) => received?,
             () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
         };

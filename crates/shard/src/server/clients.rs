@@ -78,8 +78,9 @@ impl Clients {
             // The semaphore is never closed.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                biased;
                 () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -170,10 +171,15 @@ impl Clients {
         tokio::pin!(serving);
         let admission = self.engine.admission();
         let ended = tokio::select! {
+            biased;
             ended = serving.as_mut() => ended,
             () = async {
                 let goaway = spoken != Spoken::Http1;
-                tokio::select! { () = connection.closing(&admission, goaway) => {}, () = stop.cancelled() => {} }
+                tokio::select! {
+                    biased;
+                    () = connection.closing(&admission, goaway) => {},
+                    () = stop.cancelled() => {}
+                }
             } => {
                 serving.as_mut().graceful_shutdown();
                 serving.await

@@ -129,7 +129,7 @@ impl Transfer {
 }
 
 /// A full chunk, or what is left; `expected` bytes if the record is right.
-async fn read_chunk(file: &mut tokio::fs::File, expected: u64) -> std::io::Result<Bytes> {
+async fn read_chunk(file: &mut shardlift_net::File, expected: u64) -> std::io::Result<Bytes> {
     let room = usize::try_from(expected).map_or(CHUNK_BYTES_MAX, |left| CHUNK_BYTES_MAX.min(left + 1));
     let mut data = BytesMut::with_capacity(room);
     while data.len() < CHUNK_BYTES_MAX {
