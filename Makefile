@@ -42,11 +42,12 @@ test-clients: tools-test build ## A second, independent client (rustic; slow to 
 bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json
 	cargo run --locked --release -q -p integration-tests --bin bench
 
-soak: tools-test build ## Crash tests, moves under kill -9 and the model, many times as long; SOAK_ROUNDS=n, FLIPS=n
+soak: tools-test build ## Crash tests, moves under kill -9, model and simulation, many times as long; SOAK_ROUNDS=n, FLIPS=n, SEEDS=n
 	SHARDLIFT_SOAK_ROUNDS=$${SOAK_ROUNDS:-500} cargo test --locked --release -p shardlift-store -- --nocapture
 	SHARDLIFT_CHURN_FLIPS=$${FLIPS:-40} cargo test --locked -p integration-tests --test churn -- --nocapture
 	PROPTEST_CASES=$${CASES:-3000} cargo test --locked -p shardlift-migration simulation
 	SHARDLIFT_MODEL_BOUND=large cargo test --locked --release -p shardlift-sim -- --nocapture
+	SHARDLIFT_SIM_SEEDS=$${SEEDS:-5000} cargo test --locked -p shardlift-simulation no_seed -- --nocapture
 
 clean: ## Remove all that was built
 	cargo clean
