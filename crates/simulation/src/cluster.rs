@@ -36,6 +36,8 @@ pub enum Order {
     RollBack(&'static str),
     /// Move a batch back.
     RollBackBatch(&'static str),
+    /// Go the way back of a batch up to its commit, and return.
+    Rehearse(&'static str),
     /// Take one node out of its batch before the commit.
     Abort(&'static str),
 }

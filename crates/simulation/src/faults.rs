@@ -169,7 +169,8 @@ impl Drawing {
     fn wish(&mut self) -> Planned {
         let node = self.node();
         let (batch, _, _) = self.of(&BATCHES);
-        let (order, stage) = match self.dice.random_range(0..6) {
+        let (order, stage) = match self.dice.random_range(0..7) {
+            6 => (Order::Rehearse(batch), Stage::Soaking),
             0 => (Order::Abort(node), self.of(&STAGES)),
             1 => (Order::RollBack(node), self.of(&STAGES)),
             2 | 3 => (Order::RollBack(node), Stage::Soaking),

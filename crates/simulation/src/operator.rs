@@ -159,21 +159,17 @@ impl Operator {
                 self.call(ask).await.map(drop)
             }
             Order::RollBack(node) => {
-                let request = v1::RollBackNodeRequest {
-                    node: node.into(),
-                    reason: "as planned".into(),
-                    rehearse: false,
-                    accepted_loss: None,
-                };
+                let request =
+                    v1::RollBackNodeRequest { node: node.into(), reason: "as planned".into(), ..Default::default() };
                 let ask = |mut client: OperatorClient<Channel>| {
                     let request = request.clone();
                     async move { client.roll_back_node(request).await }
                 };
                 self.call(ask).await.map(drop)
             }
-            Order::RollBackBatch(batch) => {
-                let request =
-                    v1::RollBackBatchRequest { batch: batch.into(), reason: "as planned".into(), rehearse: false };
+            Order::RollBackBatch(batch) | Order::Rehearse(batch) => {
+                let rehearse = matches!(order, Order::Rehearse(_));
+                let request = v1::RollBackBatchRequest { batch: batch.into(), reason: "as planned".into(), rehearse };
                 let ask = |mut client: OperatorClient<Channel>| {
                     let request = request.clone();
                     async move { client.roll_back_batch(request).await }
