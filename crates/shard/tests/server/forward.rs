@@ -48,6 +48,9 @@ async fn uploads_that_were_parked_are_stored_at_the_new_writer() {
         let reply = request.await.unwrap();
         assert_eq!(reply.status, 200, "{reply:?}");
     }
+    // A client has its answer a moment before the request is over.
+    let over = || async { a.status(NODE).await.forwarding == 0 && b.status(NODE).await.requests_in_flight == 0 };
+    eventually("all are over", over).await;
     let (left, writer) = (a.status(NODE).await, b.status(NODE).await);
     assert_eq!((writer.objects, writer.requests_in_flight), (last.objects + 2, 0));
     assert_eq!((left.forwards_to.as_str(), left.forwarding, left.requests_in_flight), ("b", 0, 0));
