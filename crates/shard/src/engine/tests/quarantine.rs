@@ -144,14 +144,12 @@ async fn the_writer_and_a_first_copy_are_never_put_into_quarantine() {
     let copy = node("other");
     engine.start_incoming(&copy, token(1), "z".parse().unwrap(), "z:1".to_owned(), false).await.unwrap();
     for node in [&below, &copy] {
-        for refused in [
-            engine.quarantine(node, token(5)).await,
-            engine.restore(node, token(6)).await,
-            engine.detach(node, token(7)).await,
-        ] {
+        for refused in [engine.quarantine(node, token(5)).await, engine.restore(node, token(6)).await] {
             assert!(matches!(refused, Err(EngineError::Refused(_))), "{node}: {refused:?}");
         }
     }
+    let refused = engine.detach(&below, token(7)).await;
+    assert!(matches!(refused, Err(EngineError::Refused(_))), "the writer follows nobody: {refused:?}");
     assert!(dir.path().join("acme/web/config").exists() && !dir.path().join(".quarantine").exists());
     let long = Duration::from_secs(60);
     let last = engine.admission().fence(&below, token(8), long, long).await.unwrap().last;
