@@ -41,6 +41,7 @@ test-clients: tools-test build ## A second, independent client (rustic; slow to 
 
 bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json
 	cargo run --locked --release -q -p integration-tests --bin bench
+	cargo test --locked --release -q -p shardlift-shard a_million -- --ignored --nocapture
 
 soak: tools-test build ## Crash tests, moves under kill -9, model and simulation, many times as long; SOAK_ROUNDS=n, FLIPS=n, SEEDS=n
 	SHARDLIFT_SOAK_ROUNDS=$${SOAK_ROUNDS:-500} cargo test --locked --release -p shardlift-store -- --nocapture

@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, FaultKind};
 use crate::v1;
-use shardlift_model::digest::Digest;
+use shardlift_model::digest::{Digest, Prefix};
 use shardlift_model::name::NameError;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord, Sha256, Token};
 
@@ -68,6 +68,28 @@ impl TryFrom<v1::ObjectRef> for ObjectKey {
         let kind = u8::try_from(object.kind).ok().and_then(ObjectKind::from_number);
         let kind = kind.ok_or_else(|| Fault::new(FaultKind::Invalid, "object kind: unknown"))?;
         Self::new(kind, &object.name).map_err(|error| Fault::new(FaultKind::Invalid, format!("object name: {error}")))
+    }
+}
+
+impl From<&Prefix> for v1::DigestPlace {
+    fn from(place: &Prefix) -> Self {
+        Self {
+            kind: v1::ObjectKind::from(place.kind()).into(),
+            digits: place.digits().into(),
+            name: place.name().to_vec(),
+        }
+    }
+}
+
+impl TryFrom<v1::DigestPlace> for Prefix {
+    type Error = Fault;
+
+    fn try_from(place: v1::DigestPlace) -> Result<Self, Fault> {
+        let no_place = || Fault::new(FaultKind::Invalid, "place of a digest: kind and digits do not fit together");
+        let kind = u8::try_from(place.kind).ok().and_then(ObjectKind::from_number).ok_or_else(no_place)?;
+        let name = place.name.as_slice().try_into().map_err(|_| no_place())?;
+        let digits = u8::try_from(place.digits).map_err(|_| no_place())?;
+        Self::new(kind, name, digits).ok_or_else(no_place)
     }
 }
 

@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = rows! {
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
-        "ListObjects", "FetchObjects", "ReadJournal", "GetDigest", "GetSideData",
+        "ListObjects", "FetchObjects", "ReadJournal", "GetDigest", "ReadDigest", "GetSideData",
     ];
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [

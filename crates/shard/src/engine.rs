@@ -14,6 +14,7 @@ mod adopt;
 mod apply;
 mod body;
 mod commands;
+mod digests;
 mod error;
 mod index;
 mod layout;
@@ -37,7 +38,7 @@ mod writer;
 pub(crate) mod tests;
 
 pub use error::{EngineError, PutError};
-pub use objects::{Deleted, ObjectFile};
+pub use objects::{Deleted, DigestPart, ObjectFile};
 pub use reads::Page;
 pub use record::{
     Accepted, FinalState, Forward, HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase,
@@ -52,6 +53,7 @@ pub use upload::{Put, Upload};
 
 use crate::admission::readmission::Readmission;
 use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
+use digests::Digests;
 use layout::Layout;
 use nodes::{NodeCell, Nodes, lock};
 use redb::Database;
@@ -118,6 +120,7 @@ pub struct Engine {
     space: Arc<Space>,
     readmission: Arc<Readmission>,
     writer: Writer,
+    digests: Digests,
     db: Mutex<Option<Arc<Database>>>,
     stopped: CancellationToken,
 }
@@ -149,6 +152,7 @@ impl Engine {
             config,
             nodes,
             writer,
+            digests: Digests::default(),
             db: Mutex::new(Some(db)),
             stopped,
         };

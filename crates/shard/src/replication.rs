@@ -26,6 +26,7 @@ mod harvest;
 mod job;
 pub mod jobs;
 mod judge;
+mod locate;
 mod progress;
 mod replica;
 mod seed;

@@ -7,8 +7,9 @@ use super::record::Mode;
 use super::tables::{Change, Op};
 use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
-use shardlift_model::digest::Digest;
+use shardlift_model::digest::{Digest, Part, Prefix, Records as _, Summary};
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -30,6 +31,15 @@ pub struct ObjectFile {
     pub size: u64,
     /// Positioned at the start.
     pub file: shardlift_net::File,
+}
+
+/// What lies at one place of a node's digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DigestPart {
+    /// For each digit under which there are objects, what is known of them.
+    Branch(BTreeMap<u8, Summary>),
+    /// So few objects that they are named, in order.
+    Leaf(Vec<ObjectRecord>),
 }
 
 impl Engine {
@@ -201,7 +211,50 @@ impl Engine {
     /// [`EngineError::NodeUnknown`] or a failure.
     pub async fn digest_of(self: &Arc<Self>, node: &NodeId, with_locks: bool) -> Result<(Digest, u64), EngineError> {
         let node = node.clone();
-        self.blocking(move |engine| View::open(&*engine.db()?, &node)?.digest(with_locks)).await
+        self.blocking(move |engine| {
+            engine.digests.read(&*engine.db()?, &node, |tree, _, seq| Ok((tree.digest(with_locks), seq)))
+        })
+        .await
+    }
+
+    /// What lies at these places of the digest's tree, and the seq for which all of it stands.
+    ///
+    /// # Errors
+    /// [`EngineError::NodeUnknown`] or a failure.
+    pub async fn digest_parts(
+        self: &Arc<Self>,
+        node: &NodeId,
+        places: Vec<Prefix>,
+    ) -> Result<(Vec<DigestPart>, u64), EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| {
+            engine.digests.read(&*engine.db()?, &node, |tree, view, seq| {
+                let part = |place: &Prefix| match tree.part(place) {
+                    Part::Branch(children) => Ok(DigestPart::Branch(children)),
+                    Part::Leaf => view.under(place)?.collect::<Result<_, _>>().map(DigestPart::Leaf),
+                };
+                Ok((places.iter().map(part).collect::<Result<_, _>>()?, seq))
+            })
+        })
+        .await
+    }
+
+    /// All objects at a place of the digest's tree.
+    ///
+    /// # Errors
+    /// A failure of the index.
+    pub async fn objects_at(
+        self: &Arc<Self>,
+        node: &NodeId,
+        place: Prefix,
+    ) -> Result<BTreeMap<ObjectKey, ObjectRecord>, EngineError> {
+        let node = node.clone();
+        self.blocking(move |engine| {
+            let view = View::open(&*engine.db()?, &node)?;
+            let records = view.under(&place)?;
+            records.map(|record| record.map(|record| (record.key, record))).collect()
+        })
+        .await
     }
 
     /// What is recorded about one object, without touching the disk.

@@ -4,7 +4,7 @@ use super::error::EngineError;
 use super::record::NodeRecord;
 use super::tables::{self, Change, ObjectRow};
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
-use shardlift_model::digest::{Digest, DigestBuilder};
+use shardlift_model::digest::{Prefix, Records};
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord};
 
 /// A page of a node's objects.
@@ -45,29 +45,24 @@ impl<'a> View<'a> {
         row.map(|value| tables::object_row(*key, value.value())).transpose()
     }
 
-    /// Calls `each` for the rows from `start` (a full key) to `end` until it says stop.
-    fn scan(&self, start: &[u8], end: &[u8], mut each: impl FnMut(ObjectRow) -> bool) -> Result<(), EngineError> {
+    /// The rows from `start` (a full key) to `end`.
+    fn rows<'v>(
+        &'v self,
+        start: &[u8],
+        end: &[u8],
+    ) -> Result<impl Iterator<Item = Result<ObjectRow, EngineError>> + use<'v, 'a>, EngineError> {
         let table = self.read.open_table(tables::OBJECTS).map_err(EngineError::index)?;
-        for row in table.range::<&[u8]>(start..end).map_err(EngineError::index)? {
+        let rows = table.range::<&[u8]>(start..end).map_err(EngineError::index)?;
+        Ok(rows.map(|row| {
             let (key, value) = row.map_err(EngineError::index)?;
-            let key = tables::object_in_key(self.node, key.value())?;
-            if !each(tables::object_row(key, value.value())?) {
-                break;
-            }
-        }
-        Ok(())
+            tables::object_row(tables::object_in_key(self.node, key.value())?, value.value())
+        }))
     }
 
     /// All objects of one kind.
     pub(crate) fn kind(&self, kind: ObjectKind) -> Result<Vec<ObjectRow>, EngineError> {
         let kind = kind as u8;
-        let mut rows = Vec::new();
-        let (start, end) = (tables::kind_key(self.node, kind), tables::kind_key(self.node, kind + 1));
-        self.scan(&start, &end, |row| {
-            rows.push(row);
-            true
-        })?;
-        Ok(rows)
+        self.rows(&tables::kind_key(self.node, kind), &tables::kind_key(self.node, kind + 1))?.collect()
     }
 
     pub(crate) fn page(&self, after: Option<&ObjectKey>, limit: usize, with_locks: bool) -> Result<Page, EngineError> {
@@ -92,13 +87,13 @@ impl<'a> View<'a> {
         if start >= end {
             return Ok(page);
         }
-        self.scan(&start, &end, |row| {
-            page.more = page.objects.len() >= limit;
-            if !page.more {
-                page.objects.push(row.record);
+        for row in self.rows(&start, &end)? {
+            if page.objects.len() >= limit {
+                page.more = true;
+                break;
             }
-            !page.more
-        })?;
+            page.objects.push(row?.record);
+        }
         Ok(page)
     }
 
@@ -114,20 +109,6 @@ impl<'a> View<'a> {
             changes.push(tables::journal_change(key.value(), value.value())?);
         }
         Ok((changes, last))
-    }
-
-    pub(crate) fn digest(&self, with_locks: bool) -> Result<(Digest, u64), EngineError> {
-        let seq = self.record()?.seq;
-        let end = match with_locks {
-            true => tables::node_end(self.node),
-            false => tables::kind_key(self.node, ObjectKind::Locks as u8),
-        };
-        let mut builder = DigestBuilder::default();
-        self.scan(&tables::node_key(self.node), &end, |row| {
-            builder.add(row.record);
-            true
-        })?;
-        Ok((builder.finish(), seq))
     }
 
     /// Files that a delete may have left on disk, with the delete's seq.
@@ -152,5 +133,18 @@ impl<'a> View<'a> {
             sessions.push(session.map_err(|error| EngineError::Record(error.to_string()))?);
         }
         Ok(sessions)
+    }
+}
+
+/// The objects of the one node, as the index has them.
+impl Records for View<'_> {
+    type Error = EngineError;
+
+    fn under(&self, prefix: &Prefix) -> Result<impl Iterator<Item = Result<ObjectRecord, EngineError>>, EngineError> {
+        let start = tables::object_key(self.node, &prefix.first());
+        // The first key after the last one is that one and a zero byte.
+        let mut end = tables::object_key(self.node, &prefix.last());
+        end.push(0);
+        Ok(self.rows(&start, &end)?.map(|row| row.map(|row| row.record)))
     }
 }

@@ -42,11 +42,11 @@ impl Replica {
                 )));
             }
         }
-        self.reconcile(true).await?;
+        self.reconcile_locks().await?;
         let mut state = self.state().await?;
         if !state.same_content(&expected) && self.copy.applied_seq() == expected.seq {
-            let differing = self.reconcile(false).await?;
-            tracing::warn!(node = %self.copy.node(), differing, "the final digest differed; the lists were compared");
+            let differing = self.settle_differences().await?;
+            tracing::warn!(node = %self.copy.node(), differing, "the final digest differed; both were walked down to where they differ");
             state = self.state().await?;
         }
         Ok(state)

@@ -6,10 +6,10 @@ use super::error::PullError;
 use super::side::Side;
 use crate::auth::htpasswd::Passwords;
 use crate::engine::{
-    Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord, ReplicaUpload, Reread, VerifiedRecord,
+    DigestPart, Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord, ReplicaUpload, Reread, VerifiedRecord,
 };
 use bytes::Bytes;
-use shardlift_model::digest::Digest;
+use shardlift_model::digest::{Digest, Prefix};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -87,6 +87,16 @@ impl Copy {
                 return Ok(records);
             }
         }
+    }
+
+    /// Own records at a place of the digest's tree.
+    pub(crate) async fn records_at(&self, place: &Prefix) -> Result<BTreeMap<ObjectKey, ObjectRecord>, EngineError> {
+        self.engine.objects_at(&self.node, *place).await
+    }
+
+    /// What lies at these places of the own digest.
+    pub(crate) async fn parts(&self, places: Vec<Prefix>) -> Result<Vec<DigestPart>, EngineError> {
+        Ok(self.engine.digest_parts(&self.node, places).await?.0)
     }
 
     pub(crate) async fn record(&self, key: ObjectKey) -> Result<Option<ObjectRecord>, EngineError> {

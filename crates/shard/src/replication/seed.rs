@@ -9,7 +9,7 @@ use super::replica::Replica;
 use super::serve::before_locks;
 use crate::engine::ReplicaPhase;
 use shardlift_model::{ObjectKey, ObjectRecord};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 impl Replica {
@@ -24,7 +24,7 @@ impl Replica {
                 self.copy.begin_at(page.seq).await?;
             }
             self.shared.progress.listed(&page);
-            let wanted = self.lacking(after, &page.objects, false).await?;
+            let wanted = self.lacking(after, &page.objects).await?;
             let absent = self.fetch_all(wanted).await?;
             self.absent.extend(absent);
             after = page.objects.last().map(|record| record.key);
@@ -48,18 +48,26 @@ impl Replica {
     }
 
     /// Which objects of a page are not here, or are here with other bytes.
-    pub(super) async fn lacking(
+    async fn lacking(
         &mut self,
         after: Option<ObjectKey>,
         page: &[ObjectRecord],
-        locks: bool,
     ) -> Result<Vec<ObjectRecord>, PullError> {
         let Some(last) = page.last() else { return Ok(Vec::new()) };
-        let present = self.copy.records(after, Some(last.key), locks).await?;
+        let present = self.copy.records(after, Some(last.key), false).await?;
         self.damaged.extend(present.values().filter(|record| record.is_damaged()).map(|record| record.key));
+        self.wanted(&present, page).await
+    }
+
+    /// Those of the source's objects that are not among these here. What is here with other bytes is given up for it.
+    async fn wanted(
+        &mut self,
+        here: &BTreeMap<ObjectKey, ObjectRecord>,
+        there: &[ObjectRecord],
+    ) -> Result<Vec<ObjectRecord>, PullError> {
         let mut wanted = Vec::new();
-        for record in page {
-            match present.get(&record.key) {
+        for record in there {
+            match here.get(&record.key) {
                 Some(own) if own == record => {}
                 // The name says what the bytes are, unless the source has since recorded that they are not.
                 Some(own) => {
@@ -103,39 +111,38 @@ impl Replica {
         });
     }
 
-    /// Makes the set of objects here that of the source: fetches what is lacking, deletes what the source does not have.
-    /// Returns how many objects differed. For a source that stands still, or for what a journal cannot explain.
-    ///
-    /// INV-07: refused for a copy that was the writer once, locks apart. What the present writer does not list may be what it has
-    /// lost, and this the only good copy.
-    pub(super) async fn reconcile(&mut self, locks_only: bool) -> Result<usize, PullError> {
-        if self.resumed && !locks_only {
-            return Err(PullError::Failed(format!(
-                "the writer's copy differs although every change was applied: here {}, at seq {} of its journal; compare the two by hand",
-                self.copy.digest(false).await?.root,
-                self.copy.applied_seq()
-            )));
-        }
-        let mut after = locks_only.then(before_locks);
-        let mut differing = 0;
+    /// Makes the locks here those of the source, which stands still.
+    pub(super) async fn reconcile_locks(&mut self) -> Result<(), PullError> {
+        let mut after = Some(before_locks());
         loop {
-            let page = self.net(self.source.list(after, locks_only)).await?;
-            let wanted = self.lacking(after, &page.objects, locks_only).await?;
+            let page = self.net(self.source.list(after, true)).await?;
             let last = if page.more { page.objects.last().map(|record| record.key) } else { None };
-            let at_source: BTreeSet<ObjectKey> = page.objects.iter().map(|record| record.key).collect();
-            let here = self.copy.records(after, last, locks_only).await?;
-            let surplus: Vec<ObjectKey> = here.into_keys().filter(|key| !at_source.contains(key)).collect();
-            differing += wanted.len() + surplus.len();
-            for key in surplus {
-                self.forget(key).await?;
-            }
-            // What is absent now is deleted at the source: the next look at its list no longer names it.
-            self.fetch_all(wanted).await?;
+            let here = self.copy.records(after, last, true).await?;
+            self.settle(&here, &page.objects).await?;
             after = last;
             if !page.more {
-                return Ok(differing);
+                return Ok(());
             }
         }
+    }
+
+    /// Makes what is here in some range of keys what is there: fetches what is lacking, deletes what the source does not have.
+    /// Returns how many objects differed.
+    pub(super) async fn settle(
+        &mut self,
+        here: &BTreeMap<ObjectKey, ObjectRecord>,
+        there: &[ObjectRecord],
+    ) -> Result<usize, PullError> {
+        let wanted = self.wanted(here, there).await?;
+        let at_source: BTreeSet<ObjectKey> = there.iter().map(|record| record.key).collect();
+        let surplus: Vec<ObjectKey> = here.keys().filter(|key| !at_source.contains(key)).copied().collect();
+        let differing = wanted.len() + surplus.len();
+        for key in surplus {
+            self.forget(key).await?;
+        }
+        // What is absent now is deleted at the source: the next look no longer names it.
+        self.fetch_all(wanted).await?;
+        Ok(differing)
     }
 
     async fn count_what_is_here(&self) -> Result<(), PullError> {

@@ -7,11 +7,13 @@ mod fetch;
 
 use crate::auth::htpasswd::Passwords;
 use crate::control::fault::of_engine;
-use crate::engine::{Change, Engine, Op};
+use crate::engine::{Change, DigestPart, Engine, Op};
+use crate::replication::locate::PLACES_MAX;
 use crate::replication::side::Side;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::replication_server::Replication;
 use shardlift_api::{convert, v1};
+use shardlift_model::digest::{Prefix, Summary};
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, Peer, Role, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +159,22 @@ fn change(change: Change) -> v1::Change {
     v1::Change { seq: change.seq, at_unix_ms: change.at.0, what: Some(what) }
 }
 
+fn part(part: DigestPart) -> v1::DigestPart {
+    match part {
+        DigestPart::Leaf(objects) => {
+            v1::DigestPart { objects: objects.into_iter().map(Into::into).collect(), children: vec![] }
+        }
+        DigestPart::Branch(children) => {
+            let child = |(digit, summary): (u8, Summary)| v1::DigestChild {
+                digit: digit.into(),
+                hash: summary.hash.0.to_vec(),
+                objects: summary.objects,
+            };
+            v1::DigestPart { children: children.into_iter().map(child).collect(), objects: vec![] }
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Replication for Serving {
     type FetchObjectsStream = ReceiverStream<Result<v1::ObjectChunk, Status>>;
@@ -198,6 +216,20 @@ impl Replication for Serving {
         let with_locks = !request.get_ref().without_locks;
         let (digest, seq) = self.engine.digest_of(&node, with_locks).await.map_err(of_engine)?;
         Ok(Response::new(convert::node_digest(&digest, seq)))
+    }
+
+    async fn read_digest(
+        &self,
+        request: Request<v1::ReadDigestRequest>,
+    ) -> Result<Response<v1::ReadDigestResponse>, Status> {
+        let node = self.offered(&request, &request.get_ref().node)?;
+        let places = request.into_inner().places;
+        if places.len() > PLACES_MAX {
+            return Err(Fault::new(FaultKind::Invalid, "more than 64 places of a digest").into());
+        }
+        let places = places.into_iter().map(Prefix::try_from).collect::<Result<Vec<_>, _>>()?;
+        let (parts, seq) = self.engine.digest_parts(&node, places).await.map_err(of_engine)?;
+        Ok(Response::new(v1::ReadDigestResponse { parts: parts.into_iter().map(part).collect(), seq }))
     }
 
     async fn get_side_data(&self, request: Request<v1::GetSideDataRequest>) -> Result<Response<v1::SideData>, Status> {

@@ -10,7 +10,9 @@ use crate::engine::FinalState;
 use bytes::Bytes;
 use shardlift_api::fault::FaultKind;
 use shardlift_api::{CHUNK_BYTES_MAX, convert, v1};
+use shardlift_model::digest::{DIGITS_MAX, LEAF_MAX, Prefix};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +127,18 @@ impl Source {
         message::final_state(Some(digest)).map_err(|fault| malformed(fault.public()))
     }
 
+    /// What lies at these places of the source's digest, in their order.
+    pub(crate) async fn parts(&self, places: &[Prefix]) -> Result<Vec<Part>, PullError> {
+        let request =
+            v1::ReadDigestRequest { node: self.node.to_string(), places: places.iter().map(Into::into).collect() };
+        let mut client = self.seats.questions.clone();
+        let answer = answered(ANSWER_TIMEOUT, client.read_digest(request)).await?;
+        if answer.parts.len() != places.len() {
+            return Err(malformed("its digest has other parts than asked for"));
+        }
+        places.iter().zip(answer.parts).map(|(place, message)| part(place, message)).collect()
+    }
+
     pub(crate) async fn side_data(&self) -> Result<v1::SideData, PullError> {
         let request = v1::GetSideDataRequest { node: self.node.to_string() };
         let mut client = self.seats.questions.clone();
@@ -140,6 +154,15 @@ impl Source {
         let stream = answered(ANSWER_TIMEOUT, client.fetch_objects(request)).await?;
         Ok(Fetching { stream, position: 0, count, fresh: true })
     }
+}
+
+/// A place of the source's digest.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// For each digit under which there are objects, the hash over them.
+    Branch(BTreeMap<u8, Sha256>),
+    /// All objects there, in order.
+    Leaf(Vec<ObjectRecord>),
 }
 
 /// Objects on their way.
@@ -210,6 +233,25 @@ fn read_hash(bytes: &[u8]) -> Result<Option<Sha256>, PullError> {
 
 fn record(message: v1::ObjectRecord) -> Result<ObjectRecord, PullError> {
     message.try_into().map_err(|fault: shardlift_api::fault::Fault| malformed(fault.public()))
+}
+
+/// Believed only where it is of the form that a tree has: it is what ends the way down.
+fn part(place: &Prefix, message: v1::DigestPart) -> Result<Part, PullError> {
+    let strange = || malformed("a part of its digest is not one of a tree");
+    if message.children.is_empty() {
+        let records = message.objects.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        let is_leaf = records.len() <= LEAF_MAX
+            && records.iter().all(|record| place.covers(&record.key))
+            && records.windows(2).all(|pair| pair[0].key < pair[1].key);
+        return if is_leaf { Ok(Part::Leaf(records)) } else { Err(strange()) };
+    }
+    let mut children = BTreeMap::new();
+    for child in message.children {
+        let digit = u8::try_from(child.digit).ok().filter(|digit| *digit < 16).ok_or_else(strange)?;
+        let hash = convert::sha256(&child.hash).map_err(|fault| malformed(fault.public()))?;
+        children.insert(digit, hash);
+    }
+    if place.digits() < DIGITS_MAX { Ok(Part::Branch(children)) } else { Err(strange()) }
 }
 
 fn change(message: v1::Change) -> Result<(u64, Happened), PullError> {

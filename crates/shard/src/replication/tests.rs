@@ -6,6 +6,7 @@ mod back;
 mod cutover;
 mod damage;
 mod follow;
+mod locate;
 mod random;
 mod takeover;
 pub(crate) mod world;

@@ -115,8 +115,8 @@ impl Replica {
                 )));
             }
             repaired = true;
-            let differing = self.reconcile(false).await?;
-            tracing::warn!(node = %self.copy.node(), differing, "the copy differed from the source; the lists were compared");
+            let differing = self.settle_differences().await?;
+            tracing::warn!(node = %self.copy.node(), differing, "the copy differed from the source; both were walked down to where they differ");
         }
         Err(PullError::Waiting("the source moves on faster than the copy can be compared".to_owned()))
     }

@@ -121,29 +121,50 @@ async fn rereading_finds_what_rotted_on_disk() {
     assert_eq!(engine.node(&node).unwrap().damaged, 1, "what has rotted is on record");
 }
 
-/// The digest as the page of the protocol describes it, computed without the code under test.
+/// The digest as ADR 18 describes it, computed without the code under test.
 fn digest_by_hand(records: &BTreeMap<ObjectKey, ObjectRecord>) -> Sha256 {
-    let mut buckets: BTreeMap<(u8, u8), Vec<u8>> = BTreeMap::new();
-    for (key, record) in records {
-        let mut leaf = vec![key.kind() as u8];
-        leaf.extend(key.expected_sha256().unwrap_or(Sha256([0; 32])).0);
-        leaf.extend(record.size.to_be_bytes());
-        leaf.extend(record.sha256.0);
-        let first = key.expected_sha256().map_or(0, |name| name.0[0]);
-        buckets.entry((key.kind() as u8, first)).or_default().extend(leaf);
+    let mut root = vec![2];
+    for kind in ObjectKind::ALL {
+        let rows: Vec<(String, Vec<u8>)> = records.iter().filter(|(key, _)| key.kind() == kind).map(row).collect();
+        if !rows.is_empty() {
+            root.push(kind as u8);
+            root.extend(hash_by_hand(&rows, 0).0);
+        }
     }
-    let root = buckets
-        .iter()
-        .flat_map(|((kind, first), leaves)| [*kind, *first].into_iter().chain(hash(leaves).0).collect::<Vec<_>>());
-    hash(&root.collect::<Vec<_>>())
+    hash(&root)
+}
+
+/// The name in digits, and what stands for the object in its leaf.
+fn row((key, record): (&ObjectKey, &ObjectRecord)) -> (String, Vec<u8>) {
+    let name = key.expected_sha256().unwrap_or(Sha256([0; 32]));
+    let mut row = vec![key.kind() as u8];
+    row.extend(name.0);
+    row.extend(record.size.to_be_bytes());
+    row.extend(record.sha256.0);
+    (name.to_string(), row)
+}
+
+fn hash_by_hand(rows: &[(String, Vec<u8>)], depth: usize) -> Sha256 {
+    if rows.len() <= 32 {
+        return hash(&rows.iter().fold(vec![0], |bytes, (_, row)| [bytes, row.clone()].concat()));
+    }
+    let mut branch = vec![1];
+    for (digit, text) in (0..).zip("0123456789abcdef".chars()) {
+        let below: Vec<_> = rows.iter().filter(|(name, _)| name[depth..].starts_with(text)).cloned().collect();
+        if !below.is_empty() {
+            branch.push(digit);
+            branch.extend(hash_by_hand(&below, depth + 1).0);
+        }
+    }
+    hash(&branch)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_digest_equals_one_computed_independently_with_and_without_locks() {
     let (_dir, engine, node) = store().await;
     let mut records = BTreeMap::new();
-    for n in 0..60_u32 {
-        let kind = ObjectKind::ALL[n as usize % 6];
+    for n in 0..120_u32 {
+        let kind = if n < 60 { ObjectKind::ALL[n as usize % 6] } else { ObjectKind::Data };
         if kind == ObjectKind::Config && n > 0 {
             continue;
         }

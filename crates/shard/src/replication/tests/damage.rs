@@ -156,6 +156,10 @@ impl Replication for Liar {
         Err(Status::unavailable("not now"))
     }
 
+    async fn read_digest(&self, _: Request<v1::ReadDigestRequest>) -> Result<Response<v1::ReadDigestResponse>, Status> {
+        Err(Status::unavailable("not now"))
+    }
+
     async fn get_side_data(&self, _: Request<v1::GetSideDataRequest>) -> Result<Response<v1::SideData>, Status> {
         Err(Status::unavailable("not now"))
     }

@@ -226,6 +226,10 @@ impl Replication for Dying {
         Err(Status::unavailable("gone"))
     }
 
+    async fn read_digest(&self, _: Request<v1::ReadDigestRequest>) -> Result<Response<v1::ReadDigestResponse>, Status> {
+        Err(Status::unavailable("gone"))
+    }
+
     async fn get_side_data(&self, _: Request<v1::GetSideDataRequest>) -> Result<Response<v1::SideData>, Status> {
         Err(Status::unavailable("gone"))
     }
