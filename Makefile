@@ -5,10 +5,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-TOOLS_TEST := restic rclone openssl
+# A command whose package has another name: command:package.
+TOOLS_TEST := restic rclone openssl rsync sshd:openssh-server ssh:openssh-client
 TOOLS_DEMO := restic
 
-.PHONY: help demo test check build release tools-test tools-demo test-clients bench soak clean
+.PHONY: help demo test check build release tools-test tools-demo test-clients bench bench-smoke soak clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -39,9 +40,12 @@ test-clients: tools-test build ## A second, independent client (rustic; slow to 
 	@scripts/install-rustic
 	cargo test --locked -p integration-tests --test rustic -- --ignored --nocapture
 
-bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json
+bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json, target/bench/move.svg
 	cargo run --locked --release -q -p integration-tests --bin bench
 	cargo test --locked --release -q -p shardlift-shard a_million -- --ignored --nocapture
+
+bench-smoke: tools-test build ## The benchmark program in a small size, all parts: that it measures, not how fast anything is
+	cargo test --locked -p integration-tests --test bench_smoke -- --nocapture
 
 soak: tools-test build ## Crash tests, moves under kill -9, model and simulation, many times as long; SOAK_ROUNDS=n, FLIPS=n, SEEDS=n
 	SHARDLIFT_SOAK_ROUNDS=$${SOAK_ROUNDS:-500} cargo test --locked --release -p shardlift-store -- --nocapture

@@ -2,13 +2,16 @@
 //!
 //! [`backup`] measures `restic backup` through router and shard against the same restic to `rclone serve restic`, both
 //! over TLS with a client certificate, alternating, and compares medians. Both servers store on the same disk; only ours
-//! promises that what it acknowledged survives a power cut. [`flip`] measures what clients notice of a flip. All figures are
-//! printed and appended to a report.
+//! promises that what it acknowledged survives a power cut. [`flip`] measures what clients notice of a flip. [`moving`] measures
+//! the data plane: the same trees moved by Shardlift and by others. All figures are printed and appended to a report.
 
 mod flip;
+mod line;
+mod moving;
 mod report;
 
 pub use flip::{FlipBench, FlipFigures, flip};
+pub use moving::{Cache, Machine, MoveBench, MoveFigure, MoveGoal, MoveLimit, MoveRow, MoveRun, moving};
 pub use report::{Comparison, ParkedTimes, Retries, append};
 
 use crate::cluster::{Cluster, ClusterOptions};

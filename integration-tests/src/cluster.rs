@@ -279,6 +279,14 @@ impl Cluster {
         self.parts.get_mut(name).with_context(|| format!("no part called {name}"))
     }
 
+    /// The process id of a part.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn id(&self, part: &str) -> Result<u32> {
+        Ok(self.parts.get(part).with_context(|| format!("no part called {part}"))?.process.id())
+    }
+
     /// What a part has logged so far.
     ///
     /// # Errors

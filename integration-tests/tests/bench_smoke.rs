@@ -2,9 +2,10 @@
 //! the machine is held all the same: no request fails at a flip, no client has to try again, nothing is lost.
 
 use anyhow::{Result, ensure};
-use integration_tests::bench::{Comparison, ParkedTimes, Retries};
+use integration_tests::bench::{Comparison, MoveFigure, MoveGoal, MoveLimit, MoveRun, ParkedTimes, Retries};
 use integration_tests::{ProcessSpec, TestRoot, tool};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ async fn run(root: &TestRoot, settings: &[(&str, &str)]) -> Result<PathBuf> {
         bench = bench.env(*name, *value);
     }
     let mut bench = bench.env("SHARDLIFT_BENCH_REPORT", &report).spawn()?;
-    let status = bench.wait_end(Duration::from_secs(300)).await?;
+    let status = bench.wait_end(Duration::from_secs(600)).await?;
     println!("{}", bench.log()?);
     ensure!(status.success(), "{status}");
     Ok(report)
@@ -68,5 +69,77 @@ async fn a_flip_is_measured_and_no_request_fails_and_no_client_tries_again() -> 
     let retries: Vec<Retries> = rows(&report, "retries")?;
     ensure!(retries.len() == 1 && retries[0].clients == 3, "{retries:?}");
     ensure!(retries[0].lines == 0 && retries[0].lost == 0 && retries[0].through > 0, "{}", retries[0]);
+    Ok(())
+}
+
+/// Who has a second run.
+const SYNCS: [&str; 4] = ["shardlift", "rsync-ssh", "rsync-daemon", "rclone"];
+
+/// Who moves a tree once.
+const STREAMS: [&str; 4] = ["tar-tls", "cp", "pipeline", "pipeline-direct"];
+
+fn check_move(figures: &[MoveFigure], run: &MoveRun) -> Result<()> {
+    for tree in ["large", "small"] {
+        let measured = |step: &str| -> BTreeSet<&str> {
+            let of_step = figures.iter().filter(|figure| figure.tree == tree && figure.step == step);
+            of_step.map(|figure| figure.contestant.as_str()).collect()
+        };
+        let took_part = |name: &&str| run.contestants.iter().any(|one| one == name);
+        let syncs: BTreeSet<&str> = SYNCS.into_iter().filter(took_part).collect();
+        let streams =
+            STREAMS.into_iter().filter(|name| took_part(name) && (tree == "large" || *name != "pipeline-direct"));
+        let everybody: BTreeSet<&str> = streams.chain(syncs.iter().copied()).collect();
+        ensure!(measured("first") == everybody, "{tree}: {:?} instead of {everybody:?}", measured("first"));
+        ensure!(measured("changed") == syncs, "{tree}, changed: {:?}", measured("changed"));
+        let mut unchanged = measured("unchanged");
+        ensure!(unchanged.remove("shardlift-restarted") && unchanged == syncs, "{tree}, unchanged: {unchanged:?}");
+    }
+    for figure in figures {
+        ensure!(figure.seconds.len() == 1 && figure.median_s > 0.0 && !figure.how.is_empty(), "{figure:?}");
+        let first = figure.step == "first";
+        ensure!(figure.mebibytes_per_second.is_some() == (figure.step != "unchanged"), "{figure:?}");
+        ensure!(figure.cpu_s_per_gib.is_some() == first, "{figure:?}");
+        ensure!(figure.ratio.is_some() == (figure.role != "ours"), "{figure:?}");
+        if figure.contestant == "shardlift" {
+            let both = figure.peak_source_mib.zip(figure.peak_target_mib);
+            ensure!(both.is_some_and(|(source, target)| source > 1.0 && target > 1.0), "{figure:?}");
+            let order = [figure.began_s, Some(figure.median_s), figure.verified_s];
+            ensure!(!first || (order[0] < order[1] && order[1] < order[2]), "{figure:?}");
+            ensure!(figure.question_s.is_some() == (figure.step == "unchanged"), "{figure:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn everybody_moves_every_tree_and_the_report_has_all_of_it() -> Result<()> {
+    let root = TestRoot::new("bench-smoke-move")?;
+    let sizes = [
+        ("SHARDLIFT_BENCH_PARTS", "move"),
+        ("SHARDLIFT_BENCH_MOVE_MIB", "64"),
+        ("SHARDLIFT_BENCH_MOVE_OBJECTS", "500"),
+        ("SHARDLIFT_BENCH_MOVE_ROUNDS", "1"),
+        ("SHARDLIFT_BENCH_MOVE_TREES", "large,small"),
+    ];
+    let report = run(&root, &sizes).await?;
+    let runs: Vec<MoveRun> = rows(&report, "move_run")?;
+    ensure!(runs.len() == 1 && runs[0].trees == ["large", "small"] && runs[0].cache == "warm", "{runs:?}");
+    let everybody = runs[0].contestants.len() + runs[0].skipped.len();
+    ensure!(everybody == SYNCS.len() + STREAMS.len(), "{runs:?}");
+    check_move(&rows::<MoveFigure>(&report, "move")?, &runs[0])?;
+    let goals: Vec<MoveGoal> = rows(&report, "move_goal")?;
+    // Whether they are met depends on the machine.
+    ensure!(goals.iter().any(|goal| goal.tree == "large" && goal.at_most && goal.unit == "s/GiB"), "{goals:?}");
+    ensure!(
+        goals
+            .iter()
+            .all(|goal| goal.met == (if goal.at_most { goal.value <= goal.goal } else { goal.value >= goal.goal }))
+    );
+    let limits: Vec<MoveLimit> = rows(&report, "move_limit")?;
+    let names: BTreeSet<&str> = limits.iter().map(|limit| limit.limit.as_str()).collect();
+    ensure!(names.is_superset(&BTreeSet::from(["sha256-1", "sha256-2", "tls-1", "tls-2", "dd-fsync"])), "{names:?}");
+    ensure!(limits.iter().all(|limit| 0.0 < limit.min && limit.min <= limit.median && limit.median <= limit.max));
+    let picture = std::fs::read_to_string(report.with_file_name("move.svg"))?;
+    ensure!(picture.starts_with("<svg") && picture.contains(">shardlift</text>"), "{picture}");
     Ok(())
 }

@@ -10,16 +10,15 @@
 
 mod clients;
 mod ground;
-mod line;
 mod machines;
 mod story;
 mod writer;
 
 use super::report::{ParkedTimes, Retries};
+use crate::bench::line::Line;
 use crate::{eventually, tool};
 use anyhow::{Context as _, Result, ensure};
 use ground::{Batch, CUSTOMER, Ground};
-use line::Line;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

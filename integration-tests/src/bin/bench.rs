@@ -5,7 +5,7 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip` | the parts to run |
+//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip,move` | the parts to run |
 //! | `SHARDLIFT_BENCH_REPORT` | `target/bench/report.json` | the file that figures are appended to |
 //! | `SHARDLIFT_BENCH_MIB` | 2048 | backup: size of one backup |
 //! | `SHARDLIFT_BENCH_ROUNDS` | 3 | backup: rounds |
@@ -14,9 +14,18 @@
 //! | | | 1000 on two cores are full before the flip begins, and the longest delta a flip allows is what is measured |
 //! | `SHARDLIFT_BENCH_CLIENTS` | 32 | flip: real backups through a flip of their own |
 //! | `SHARDLIFT_BENCH_CLIENT_MIB` | 16 | flip: new bytes in each of these |
+//! | `SHARDLIFT_BENCH_MOVE_MIB` | 4096 | move: size of the tree of large objects, and of what is in the real repository |
+//! | `SHARDLIFT_BENCH_MOVE_OBJECTS` | 200000 | move: objects of the tree of small ones |
+//! | `SHARDLIFT_BENCH_MOVE_ROUNDS` | 5 | move: rounds |
+//! | `SHARDLIFT_BENCH_MOVE_TREES` | all | move: of `large`, `small`, `restic` |
+//! | `SHARDLIFT_BENCH_MOVE_CONTESTANTS` | all | move: of `shardlift`, `rsync-ssh`, `rsync-daemon`, `rclone`, `tar-tls`, `cp`, |
+//! | | | `pipeline`, `pipeline-direct`, `limits` |
+//! | `SHARDLIFT_BENCH_MOVE_CACHE` | `warm` | move: whether sources are in the page cache; `warm` or `cold` |
+//! | `SHARDLIFT_BENCH_MOVE_SEED` | 1 | move: seed of the trees |
+//! | `SHARDLIFT_BENCH_MOVE_SVG` | `move.svg` beside the report | move: the picture |
 
 use anyhow::{Context as _, Result, ensure};
-use integration_tests::bench::{BackupBench, FlipBench, append, backup, flip};
+use integration_tests::bench::{BackupBench, FlipBench, MoveBench, append, backup, flip, moving};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -59,18 +68,44 @@ async fn measure_flip(report: &Path) -> Result<()> {
     figures.retries.iter().try_for_each(|retries| append(report, retries))
 }
 
+/// The names in a list with commas; none for `all`.
+fn names(name: &str) -> Vec<String> {
+    match text(name, "all").as_str() {
+        "all" => Vec::new(),
+        list => list.split(',').map(|one| one.trim().to_owned()).collect(),
+    }
+}
+
+async fn measure_move(report: &Path) -> Result<()> {
+    let picture = report.with_file_name("move.svg");
+    let bench = MoveBench {
+        mebibytes: number("SHARDLIFT_BENCH_MOVE_MIB", "4096")?,
+        objects: number("SHARDLIFT_BENCH_MOVE_OBJECTS", "200000")?,
+        rounds: number("SHARDLIFT_BENCH_MOVE_ROUNDS", "5")?,
+        trees: names("SHARDLIFT_BENCH_MOVE_TREES"),
+        contestants: names("SHARDLIFT_BENCH_MOVE_CONTESTANTS"),
+        cache: text("SHARDLIFT_BENCH_MOVE_CACHE", "warm").parse()?,
+        seed: number("SHARDLIFT_BENCH_MOVE_SEED", "1")?,
+        picture: PathBuf::from(text("SHARDLIFT_BENCH_MOVE_SVG", &picture.to_string_lossy())),
+    };
+    moving(&bench, |row| append(report, row)).await
+}
+
 async fn measure() -> Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/report.json");
     let report = PathBuf::from(text("SHARDLIFT_BENCH_REPORT", default));
-    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip");
+    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip,move");
     let parts: Vec<&str> = parts.split(',').map(str::trim).collect();
-    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip"].contains(part)).collect();
-    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup and flip");
+    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip", "move"].contains(part)).collect();
+    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup, flip and move");
     if parts.contains(&"backup") {
         measure_backup(&report).await?;
     }
     if parts.contains(&"flip") {
         measure_flip(&report).await?;
+    }
+    if parts.contains(&"move") {
+        measure_move(&report).await?;
     }
     println!("appended to {}", report.display());
     Ok(())

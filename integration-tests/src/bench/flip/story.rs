@@ -1,6 +1,6 @@
 //! When a batch flipped, to the millisecond, as the status API tells it from the controller's record.
 
-use super::line::Line;
+use crate::bench::line::Line;
 use crate::cluster::Cluster;
 use crate::eventually;
 use anyhow::{Context as _, Result, ensure};

@@ -1,6 +1,6 @@
 //! A node's client at work: stores one small object after the other and notes how long each took.
 
-use super::line::Line;
+use crate::bench::line::Line;
 use anyhow::{Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
