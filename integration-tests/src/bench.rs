@@ -11,7 +11,7 @@ mod moving;
 mod report;
 
 pub use flip::{FlipBench, FlipFigures, flip};
-pub use moving::{Cache, Machine, MoveBench, MoveFigure, MoveGoal, MoveLimit, MoveRow, MoveRun, moving};
+pub use moving::{Cache, Machine, MoveBench, MoveConditions, MoveFigure, MoveGoal, MoveLimit, MoveRow, moving};
 pub use report::{Comparison, ParkedTimes, Retries, append};
 
 use crate::cluster::{Cluster, ClusterOptions};

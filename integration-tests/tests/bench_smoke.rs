@@ -2,7 +2,7 @@
 //! the machine is held all the same: no request fails at a flip, no client has to try again, nothing is lost.
 
 use anyhow::{Result, ensure};
-use integration_tests::bench::{Comparison, MoveFigure, MoveGoal, MoveLimit, MoveRun, ParkedTimes, Retries};
+use integration_tests::bench::{Comparison, MoveConditions, MoveFigure, MoveGoal, MoveLimit, ParkedTimes, Retries};
 use integration_tests::{ProcessSpec, TestRoot, tool};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -78,13 +78,13 @@ const SYNCS: [&str; 4] = ["shardlift", "rsync-ssh", "rsync-daemon", "rclone"];
 /// Who moves a tree once.
 const STREAMS: [&str; 4] = ["tar-tls", "cp", "pipeline", "pipeline-direct"];
 
-fn check_move(figures: &[MoveFigure], run: &MoveRun) -> Result<()> {
+fn check_move(figures: &[MoveFigure], conditions: &MoveConditions) -> Result<()> {
     for tree in ["large", "small"] {
-        let measured = |step: &str| -> BTreeSet<&str> {
-            let of_step = figures.iter().filter(|figure| figure.tree == tree && figure.step == step);
-            of_step.map(|figure| figure.contestant.as_str()).collect()
+        let measured = |run: &str| -> BTreeSet<&str> {
+            let of_run = figures.iter().filter(|figure| figure.tree == tree && figure.run == run);
+            of_run.map(|figure| figure.contestant.as_str()).collect()
         };
-        let took_part = |name: &&str| run.contestants.iter().any(|one| one == name);
+        let took_part = |name: &&str| conditions.contestants.iter().any(|one| one == name);
         let syncs: BTreeSet<&str> = SYNCS.into_iter().filter(took_part).collect();
         let streams =
             STREAMS.into_iter().filter(|name| took_part(name) && (tree == "large" || *name != "pipeline-direct"));
@@ -96,16 +96,16 @@ fn check_move(figures: &[MoveFigure], run: &MoveRun) -> Result<()> {
     }
     for figure in figures {
         ensure!(figure.seconds.len() == 1 && figure.median_s > 0.0 && !figure.how.is_empty(), "{figure:?}");
-        let first = figure.step == "first";
-        ensure!(figure.mebibytes_per_second.is_some() == (figure.step != "unchanged"), "{figure:?}");
+        let first = figure.run == "first";
+        ensure!(figure.mebibytes_per_second.is_some() == (figure.run != "unchanged"), "{figure:?}");
         ensure!(figure.cpu_s_per_gib.is_some() == first, "{figure:?}");
-        ensure!(figure.ratio.is_some() == (figure.role != "ours"), "{figure:?}");
+        ensure!(figure.ratio.is_some() == (figure.standing != "ours"), "{figure:?}");
         if figure.contestant == "shardlift" {
             let both = figure.peak_source_mib.zip(figure.peak_target_mib);
             ensure!(both.is_some_and(|(source, target)| source > 1.0 && target > 1.0), "{figure:?}");
             let order = [figure.began_s, Some(figure.median_s), figure.verified_s];
             ensure!(!first || (order[0] < order[1] && order[1] < order[2]), "{figure:?}");
-            ensure!(figure.question_s.is_some() == (figure.step == "unchanged"), "{figure:?}");
+            ensure!(figure.question_s.is_some() == (figure.run == "unchanged"), "{figure:?}");
         }
     }
     Ok(())
@@ -122,11 +122,14 @@ async fn everybody_moves_every_tree_and_the_report_has_all_of_it() -> Result<()>
         ("SHARDLIFT_BENCH_MOVE_TREES", "large,small"),
     ];
     let report = run(&root, &sizes).await?;
-    let runs: Vec<MoveRun> = rows(&report, "move_run")?;
-    ensure!(runs.len() == 1 && runs[0].trees == ["large", "small"] && runs[0].cache == "warm", "{runs:?}");
-    let everybody = runs[0].contestants.len() + runs[0].skipped.len();
-    ensure!(everybody == SYNCS.len() + STREAMS.len(), "{runs:?}");
-    check_move(&rows::<MoveFigure>(&report, "move")?, &runs[0])?;
+    let conditions: Vec<MoveConditions> = rows(&report, "move_conditions")?;
+    ensure!(
+        conditions.len() == 1 && conditions[0].trees == ["large", "small"] && conditions[0].cache == "warm",
+        "{conditions:?}"
+    );
+    let everybody = conditions[0].contestants.len() + conditions[0].skipped.len();
+    ensure!(everybody == SYNCS.len() + STREAMS.len(), "{conditions:?}");
+    check_move(&rows::<MoveFigure>(&report, "move")?, &conditions[0])?;
     let goals: Vec<MoveGoal> = rows(&report, "move_goal")?;
     // Whether they are met depends on the machine.
     ensure!(goals.iter().any(|goal| goal.tree == "large" && goal.at_most && goal.unit == "s/GiB"), "{goals:?}");

@@ -1,11 +1,12 @@
 //! The same trees moved by Shardlift and by what an operator would use instead, and what this machine can do at most.
 //!
 //! Invariants: nobody's clock stops before what was moved is durable; nobody is believed, all that arrived is compared with what
-//! was there; whoever fails ends the run; a program that is missing is said out loud. `docs/benchmarks.md` says what is measured, how,
+//! was there; whoever fails ends the benchmark; a program that is missing is said out loud. `docs/benchmarks.md` says what is measured, how,
 //! and what the figures cannot say.
 
 mod chart;
 mod command;
+mod contestant;
 mod course;
 mod figures;
 mod goals;
@@ -18,7 +19,6 @@ mod pipeline;
 mod rsync;
 mod ssh;
 mod start;
-mod step;
 mod table;
 mod tar;
 mod tls;
@@ -33,13 +33,13 @@ pub use start::Cache;
 
 use crate::{TestRoot, tool};
 use anyhow::{Context as _, Result, bail, ensure};
+use contestant::Contestant;
 use course::Course;
 use figures::Measured;
 use limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use step::Contestant;
 use tls::Settings;
 use trees::{Kind, Size, Tree};
 use webdav::Certificates;
@@ -71,9 +71,9 @@ pub struct MoveBench {
     pub picture: PathBuf,
 }
 
-/// What a run was like.
+/// What everybody was measured under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveRun {
+pub struct MoveConditions {
     /// The benchmark.
     pub bench: String,
     /// Rounds.
@@ -97,8 +97,8 @@ pub struct MoveRun {
 #[serde(untagged)]
 pub enum MoveRow {
     /// Once, first.
-    Run(MoveRun),
-    /// For each contestant and step of each tree.
+    Conditions(MoveConditions),
+    /// For each contestant and run of each tree.
     Figure(Box<MoveFigure>),
     /// For each limit of the machine.
     Limit(MoveLimit),
@@ -154,9 +154,9 @@ impl Field {
         Ok(field)
     }
 
-    fn run(&self, bench: &MoveBench, kinds: &[Kind], root: &Path) -> MoveRun {
-        MoveRun {
-            bench: "move_run".to_owned(),
+    fn conditions(&self, bench: &MoveBench, kinds: &[Kind], root: &Path) -> MoveConditions {
+        MoveConditions {
+            bench: "move_conditions".to_owned(),
             rounds: bench.rounds,
             cache: bench.cache.name().to_owned(),
             seed: bench.seed,
@@ -168,9 +168,9 @@ impl Field {
     }
 }
 
-fn below_the_title(run: &MoveRun) -> String {
-    let Machine { cores, processor, memory_mib, kernel, file_system, .. } = &run.machine;
-    let (rounds, cache) = (run.rounds, &run.cache);
+fn below_the_title(conditions: &MoveConditions) -> String {
+    let Machine { cores, processor, memory_mib, kernel, file_system, .. } = &conditions.machine;
+    let (rounds, cache) = (conditions.rounds, &conditions.cache);
     let memory = memory_mib / 1024;
     let both = "both ends on one machine";
     format!(
@@ -189,12 +189,12 @@ pub async fn moving(bench: &MoveBench, mut tell: impl FnMut(&MoveRow) -> Result<
     course::can_link(root.path())?;
     let field = Field::choose(bench, root.path())?;
     let settings = Settings::new(&Certificates::make(&root.path().join("bare-ca"))?)?;
-    let run = field.run(bench, &kinds, root.path());
-    println!("move: {}", below_the_title(&run));
-    for skipped in &run.skipped {
+    let conditions = field.conditions(bench, &kinds, root.path());
+    println!("move: {}", below_the_title(&conditions));
+    for skipped in &conditions.skipped {
         println!("move: SKIPPED {skipped}");
     }
-    tell(&MoveRow::Run(run.clone()))?;
+    tell(&MoveRow::Conditions(conditions.clone()))?;
     let mut all = Vec::new();
     for kind in kinds {
         let figures = one_tree(bench, kind, &field, &settings, root.path()).await?;
@@ -207,7 +207,7 @@ pub async fn moving(bench: &MoveBench, mut tell: impl FnMut(&MoveRow) -> Result<
             tell(&MoveRow::Goal(goal))?;
         }
         all.extend(figures);
-        chart::draw(&bench.picture, &all, &below_the_title(&run))?;
+        chart::draw(&bench.picture, &all, &below_the_title(&conditions))?;
     }
     if field.limits {
         let limits = limits(bench, &settings, root.path()).await?;

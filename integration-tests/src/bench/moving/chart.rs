@@ -1,4 +1,4 @@
-//! The figures as a picture: one panel of bars for each step of each tree, drawn as SVG.
+//! The figures as a picture: one panel of bars for each run of each tree, drawn as SVG.
 
 use super::figures::MoveFigure;
 use anyhow::{Context as _, Result};
@@ -31,8 +31,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn colour(role: &str) -> &'static str {
-    match role {
+fn colour(standing: &str) -> &'static str {
+    match standing {
         "ours" => "#1f6feb",
         "peer" => "#8b98a9",
         _ => "#d5dae1",
@@ -48,10 +48,10 @@ fn rounded(value: f64) -> String {
 }
 
 impl<'a> Panel<'a> {
-    fn new(figures: &'a [MoveFigure], tree: &str, step: &str) -> Option<Self> {
-        let of_step: Vec<_> = figures.iter().filter(|figure| figure.tree == tree && figure.step == step).collect();
-        let first = of_step.first()?;
-        let (what, unit, value): (_, _, fn(&MoveFigure) -> Option<f64>) = match (tree, step) {
+    fn new(figures: &'a [MoveFigure], tree: &str, run: &str) -> Option<Self> {
+        let of_run: Vec<_> = figures.iter().filter(|figure| figure.tree == tree && figure.run == run).collect();
+        let first = of_run.first()?;
+        let (what, unit, value): (_, _, fn(&MoveFigure) -> Option<f64>) = match (tree, run) {
             ("small", "first") => ("first run", "objects/s, more is better", |figure| figure.objects_per_second),
             (_, "first") => ("first run", "MiB/s, more is better", |figure| figure.mebibytes_per_second),
             (_, "unchanged") => ("second run, nothing changed", "s, less is better", |figure| Some(figure.median_s)),
@@ -63,7 +63,7 @@ impl<'a> Panel<'a> {
             String::new()
         };
         let title = format!("{tree}: {what}{size}");
-        let bars = of_step.into_iter().filter_map(|figure| Some((figure, value(figure)?))).collect();
+        let bars = of_run.into_iter().filter_map(|figure| Some((figure, value(figure)?))).collect();
         Some(Self { title, unit, bars })
     }
 
@@ -81,12 +81,12 @@ impl<'a> Panel<'a> {
         for (figure, value) in &self.bars {
             let (length, text) = ((value / longest * BAR_MAX).max(1.5), y + 15.0);
             let name = escape(&figure.contestant);
-            let weight = if figure.role == "ours" { " font-weight=\"600\"" } else { "" };
+            let weight = if figure.standing == "ours" { " font-weight=\"600\"" } else { "" };
             writeln!(svg, "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\"{weight}>{name}</text>", BARS_AT - 10.0)?;
             writeln!(
                 svg,
                 "<rect x=\"{BARS_AT}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR_HEIGHT}\" rx=\"2\" fill=\"{}\"/>",
-                colour(&figure.role)
+                colour(&figure.standing)
             )?;
             let behind = BARS_AT + length + 8.0;
             let ratio =
@@ -100,9 +100,9 @@ impl<'a> Panel<'a> {
 
 fn svg(figures: &[MoveFigure], below: &str) -> Result<String> {
     let trees = ["large", "small", "restic"];
-    let steps = ["first", "unchanged", "changed"];
+    let runs = ["first", "unchanged", "changed"];
     let panels: Vec<Panel<'_>> =
-        trees.iter().flat_map(|tree| steps.iter().filter_map(|step| Panel::new(figures, tree, step))).collect();
+        trees.iter().flat_map(|tree| runs.iter().filter_map(|run| Panel::new(figures, tree, run))).collect();
     let height = TOP + panels.iter().map(|panel| panel.height() + PANEL_GAP).sum::<f64>();
     // Values that stand behind the longest bar need their room.
     let wide = WIDTH + 120.0;
@@ -118,8 +118,8 @@ fn svg(figures: &[MoveFigure], below: &str) -> Result<String> {
         escape(below)
     )?;
     let mut at = 24;
-    for (role, meaning) in LEGEND {
-        writeln!(text, "<circle cx=\"{}\" cy=\"78\" r=\"6\" fill=\"{}\"/>", at + 6, colour(role))?;
+    for (standing, meaning) in LEGEND {
+        writeln!(text, "<circle cx=\"{}\" cy=\"78\" r=\"6\" fill=\"{}\"/>", at + 6, colour(standing))?;
         writeln!(text, "<text class=\"below\" x=\"{}\" y=\"82\">{meaning}</text>", at + 18)?;
         at += 8 * meaning.len() + 40;
     }
@@ -142,16 +142,16 @@ pub(super) fn draw(path: &Path, figures: &[MoveFigure], below: &str) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use super::super::contestant::{Contestant, Run};
     use super::super::figures::tests::rows;
-    use super::super::step::{Contestant, Step};
     use super::super::trees::Kind;
     use super::*;
 
     #[test]
     fn every_figure_has_a_bar_as_long_as_it_is_and_its_value() {
-        let ours = (Contestant::Shardlift, Step::First, [1.0, 1.0, 1.0]);
-        let tar = (Contestant::TarTls, Step::First, [2.0, 2.0, 2.0]);
-        let again = (Contestant::Shardlift, Step::Unchanged, [0.01; 3]);
+        let ours = (Contestant::Shardlift, Run::First, [1.0, 1.0, 1.0]);
+        let tar = (Contestant::TarTls, Run::First, [2.0, 2.0, 2.0]);
+        let again = (Contestant::Shardlift, Run::Unchanged, [0.01; 3]);
         let text = svg(&rows(Kind::Large, &[ours, tar, again]), "warm <cache>").unwrap();
         for expected in [
             "width=\"540.0\"",

@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// Longer than any step takes on a slow machine.
-pub(super) const STEP_TIME_MAX: Duration = Duration::from_secs(3600);
+/// Longer than any run takes on a slow machine.
+pub(super) const RUN_TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// How much of a log is told.
 const TOLD_BYTES: usize = 3000;
@@ -38,8 +38,8 @@ pub(super) fn start(mut command: Command, what: &str, folder: &Path, meter: Opti
 impl Running {
     /// Waits for its end and insists on exit code 0.
     pub(super) async fn end(mut self) -> Result<()> {
-        let waited = tokio::time::timeout(STEP_TIME_MAX, self.child.wait()).await;
-        let status = waited.with_context(|| format!("{} takes longer than {STEP_TIME_MAX:?}", self.what))??;
+        let waited = tokio::time::timeout(RUN_TIME_MAX, self.child.wait()).await;
+        let status = waited.with_context(|| format!("{} takes longer than {RUN_TIME_MAX:?}", self.what))??;
         if !status.success() {
             let log = std::fs::read(&self.log).with_context(|| format!("reading {}", self.log.display()))?;
             let said = String::from_utf8_lossy(&log[log.len().saturating_sub(TOLD_BYTES)..]).into_owned();

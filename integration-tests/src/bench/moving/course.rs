@@ -2,11 +2,11 @@
 //! nothing behind, and what it brought about is looked at after its clock has stopped.
 
 use super::MoveBench;
+use super::contestant::{Contestant, Run, Sample};
 use super::ours::Ours;
 use super::peers::{Peer, Places};
 use super::pipeline::{Writing, pipeline};
 use super::start::make_even;
-use super::step::{Contestant, Sample, Step};
 use super::tls::Settings;
 use super::trees::{Tree, link_tree};
 use super::usage::Meter;
@@ -53,7 +53,7 @@ impl Course<'_> {
             let turn =
                 turn.with_context(|| format!("{}, round {}: {}", self.tree.kind.name(), round + 1, contestant.name()))?;
             let told: Vec<_> =
-                turn.iter().map(|sample| format!("{} {:.3} s", sample.step.name(), sample.usage.seconds)).collect();
+                turn.iter().map(|sample| format!("{} {:.3} s", sample.run.name(), sample.usage.seconds)).collect();
             println!("{}, round {}: {}: {}", self.tree.kind.name(), round + 1, contestant.name(), told.join(", "));
             samples.extend(turn);
             block_in_place(|| std::fs::remove_dir_all(&folder))
@@ -78,20 +78,20 @@ impl Course<'_> {
         let places = Places { folder: &files, sources: self.sources()?, target: &target };
         let mut peer = Peer::start(contestant, places, self.way).await?;
         let mut samples = Vec::new();
-        for step in contestant.steps().iter().copied() {
-            let (source, manifest, bytes) = match step {
-                Step::First => (&self.tree.base, &self.tree.base_manifest, self.tree.base_manifest.bytes()),
-                Step::Unchanged => (&self.tree.base, &self.tree.base_manifest, 0),
-                Step::Changed => (&self.tree.changed, &self.tree.changed_manifest, self.tree.added_bytes),
+        for run in contestant.runs().iter().copied() {
+            let (source, manifest, bytes) = match run {
+                Run::First => (&self.tree.base, &self.tree.base_manifest, self.tree.base_manifest.bytes()),
+                Run::Unchanged => (&self.tree.base, &self.tree.base_manifest, 0),
+                Run::Changed => (&self.tree.changed, &self.tree.changed_manifest, self.tree.added_bytes),
             };
             self.even(source, bytes)?;
             let meter = Meter::start(&peer.servers(), false)?;
             let went = peer.go(places, source, &meter).await;
             let usage = meter.stop()?;
-            went.context(step.name())?;
+            went.context(run.name())?;
             // Nothing was to be written in the second run; names and sizes show that it did nothing else.
-            block_in_place(|| manifest.check(&target, step != Step::Unchanged)).context(step.name())?;
-            samples.push(Sample { contestant, step, usage, more: None });
+            block_in_place(|| manifest.check(&target, run != Run::Unchanged)).context(run.name())?;
+            samples.push(Sample { contestant, run, usage, more: None });
         }
         Ok(samples)
     }
@@ -105,7 +105,7 @@ impl Course<'_> {
         let usage = meter.stop()?;
         moved??;
         block_in_place(|| self.tree.base_manifest.check(folder, true))?;
-        Ok(vec![Sample { contestant, step: Step::First, usage, more: None }])
+        Ok(vec![Sample { contestant, run: Run::First, usage, more: None }])
     }
 
     /// A part of the tree, for finding out how somebody moves it best.

@@ -1,9 +1,9 @@
-//! What a run of the benchmark came to: the rows of its report.
+//! What the benchmark came to: the rows of its report.
 //!
 //! Rounds are paired: a ratio is that of two measurements of one round, and what is told of it is the median, the least and the
 //! most. More than one is in our favour.
 
-use super::step::{Contestant, More, Role, Sample, Step};
+use super::contestant::{Contestant, More, Run, Sample, Standing};
 use super::trees::Tree;
 use crate::bench::median;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ const MEBIBYTE: f64 = 1_048_576.0;
 /// The target was killed, and started again with nothing to catch up with.
 const RESTARTED: &str = "shardlift-restarted";
 
-/// One contestant in one step of one tree.
+/// One contestant in one run of one tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MoveFigure {
     /// The benchmark.
@@ -22,14 +22,14 @@ pub struct MoveFigure {
     /// Which tree: `large`, `small` or `restic`.
     pub tree: String,
     /// `first`, `unchanged` or `changed`.
-    pub step: String,
+    pub run: String,
     /// Who.
     pub contestant: String,
     /// `ours`, `peer` or `limit`.
-    pub role: String,
+    pub standing: String,
     /// How it moves the tree.
     pub how: String,
-    /// Objects that the step is about: all in the first run, else those that changed.
+    /// Objects that the run is about: all in the first run, else those that changed.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -119,18 +119,18 @@ const fn float(number: u64) -> f64 {
 }
 
 impl Measured<'_> {
-    fn of(&self, contestant: Contestant, step: Step) -> Vec<&Sample> {
-        self.samples.iter().filter(|sample| sample.contestant == contestant && sample.step == step).collect()
+    fn of(&self, contestant: Contestant, run: Run) -> Vec<&Sample> {
+        self.samples.iter().filter(|sample| sample.contestant == contestant && sample.run == run).collect()
     }
 
-    /// One row for each contestant and step that was measured.
+    /// One row for each contestant and run that was measured.
     pub(super) fn figures(&self) -> Vec<MoveFigure> {
         let mut figures = Vec::new();
-        for step in [Step::First, Step::Unchanged, Step::Changed] {
+        for run in [Run::First, Run::Unchanged, Run::Changed] {
             for contestant in Contestant::ALL {
-                let samples = self.of(contestant, step);
+                let samples = self.of(contestant, run);
                 if !samples.is_empty() {
-                    let figure = self.figure(contestant, step, &samples);
+                    let figure = self.figure(contestant, run, &samples);
                     figures.extend(self.restarted(&figure, &samples));
                     figures.push(figure);
                 }
@@ -139,20 +139,20 @@ impl Measured<'_> {
         figures
     }
 
-    fn moved(&self, step: Step) -> (u64, u64) {
-        match step {
-            Step::First => (self.tree.base_manifest.objects(), self.tree.base_manifest.bytes()),
-            Step::Unchanged => (0, 0),
-            Step::Changed => (self.tree.changes(), self.tree.added_bytes),
+    fn moved(&self, run: Run) -> (u64, u64) {
+        match run {
+            Run::First => (self.tree.base_manifest.objects(), self.tree.base_manifest.bytes()),
+            Run::Unchanged => (0, 0),
+            Run::Changed => (self.tree.changes(), self.tree.added_bytes),
         }
     }
 
-    fn figure(&self, contestant: Contestant, step: Step, samples: &[&Sample]) -> MoveFigure {
-        let (objects, bytes) = self.moved(step);
+    fn figure(&self, contestant: Contestant, run: Run, samples: &[&Sample]) -> MoveFigure {
+        let (objects, bytes) = self.moved(run);
         let seconds: Vec<f64> = samples.iter().map(|sample| sample.usage.seconds).collect();
         let median_s = middle(seconds.iter().copied());
         let cpu_s = middle(samples.iter().map(|sample| sample.usage.cpu_seconds));
-        let ratios = self.ratios(contestant, step, &seconds);
+        let ratios = self.ratios(contestant, run, &seconds);
         let of_ratios = |of: fn(&[f64]) -> f64| (!ratios.is_empty()).then(|| of(&ratios));
         let peak = |of: fn(&Sample) -> u64| samples.iter().map(|sample| of(sample)).max().filter(|bytes| *bytes > 0);
         let each = |of: fn(&More) -> Option<f64>| {
@@ -166,9 +166,9 @@ impl Measured<'_> {
         MoveFigure {
             bench: "move".to_owned(),
             tree: self.tree.kind.name().to_owned(),
-            step: step.name().to_owned(),
+            run: run.name().to_owned(),
             contestant: contestant.name().to_owned(),
-            role: contestant.role().name().to_owned(),
+            standing: contestant.standing().name().to_owned(),
             how,
             objects,
             bytes,
@@ -180,7 +180,7 @@ impl Measured<'_> {
             ratio_min: of_ratios(least),
             ratio_max: of_ratios(most),
             cpu_s: Some(cpu_s),
-            cpu_s_per_gib: Some(cpu_s / (float(bytes) / MEBIBYTE / 1024.0)).filter(|_| step == Step::First),
+            cpu_s_per_gib: Some(cpu_s / (float(bytes) / MEBIBYTE / 1024.0)).filter(|_| run == Run::First),
             peak_source_mib: peak(|sample| sample.usage.peak_source_bytes).map(|bytes| float(bytes) / MEBIBYTE),
             peak_target_mib: peak(|sample| sample.usage.peak_target_bytes).map(|bytes| float(bytes) / MEBIBYTE),
             began_s: each(|more| if let More::First { began, .. } = more { Some(*began) } else { None }),
@@ -190,11 +190,11 @@ impl Measured<'_> {
     }
 
     /// Theirs by ours, round by round.
-    fn ratios(&self, contestant: Contestant, step: Step, theirs: &[f64]) -> Vec<f64> {
-        if contestant.role() == Role::Ours {
+    fn ratios(&self, contestant: Contestant, run: Run, theirs: &[f64]) -> Vec<f64> {
+        if contestant.standing() == Standing::Ours {
             return Vec::new();
         }
-        let ours = self.of(Contestant::Shardlift, step);
+        let ours = self.of(Contestant::Shardlift, run);
         theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours.usage.seconds).collect()
     }
 
@@ -228,7 +228,7 @@ pub(super) mod tests {
     use std::path::PathBuf;
 
     /// A tree of nothing, and samples of these seconds.
-    pub(in crate::bench::moving) fn rows(kind: Kind, seconds: &[(Contestant, Step, [f64; 3])]) -> Vec<MoveFigure> {
+    pub(in crate::bench::moving) fn rows(kind: Kind, seconds: &[(Contestant, Run, [f64; 3])]) -> Vec<MoveFigure> {
         let mut manifest = super::super::manifest::Manifest::default();
         manifest.add(PathBuf::from("config"), 1 << 30, &super::super::manifest::sha256(b"x"));
         let (base_manifest, changed_manifest) = (manifest.clone(), manifest);
@@ -236,12 +236,12 @@ pub(super) mod tests {
         let (gone, added) = (vec![PathBuf::new()], vec![PathBuf::new()]);
         let tree = Tree { kind, base, base_manifest, changed, changed_manifest, gone, added, added_bytes };
         let usage = |seconds| Usage { seconds, cpu_seconds: 2.0, peak_source_bytes: 0, peak_target_bytes: 50 << 20 };
-        let sample = |(contestant, step, seconds): &(Contestant, Step, [f64; 3])| {
-            let more = (*contestant == Contestant::Shardlift).then_some(match step {
-                Step::First => More::First { began: 0.1, verified: 9.0 },
+        let sample = |(contestant, run, seconds): &(Contestant, Run, [f64; 3])| {
+            let more = (*contestant == Contestant::Shardlift).then_some(match run {
+                Run::First => More::First { began: 0.1, verified: 9.0 },
                 _ => More::Unchanged { question: 0.002, restarted: 0.5 },
             });
-            seconds.map(|seconds| Sample { contestant: *contestant, step: *step, usage: usage(seconds), more })
+            seconds.map(|seconds| Sample { contestant: *contestant, run: *run, usage: usage(seconds), more })
         };
         let samples = seconds.iter().flat_map(sample).collect();
         Measured { tree: &tree, samples, ways: BTreeMap::new() }.figures()
@@ -249,8 +249,8 @@ pub(super) mod tests {
 
     #[test]
     fn ratios_are_those_of_one_round_and_more_is_in_our_favour() {
-        let ours = (Contestant::Shardlift, Step::First, [1.0, 2.0, 4.0]);
-        let theirs = (Contestant::RsyncSsh, Step::First, [2.0, 8.0, 4.0]);
+        let ours = (Contestant::Shardlift, Run::First, [1.0, 2.0, 4.0]);
+        let theirs = (Contestant::RsyncSsh, Run::First, [2.0, 8.0, 4.0]);
         let rows = rows(Kind::Large, &[ours, theirs]);
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].median_s, rows[0].ratio, rows[0].verified_s), (2.0, None, Some(9.0)));
@@ -261,7 +261,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_target_that_was_started_again_has_a_row_of_its_own() {
-        let rows = rows(Kind::Small, &[(Contestant::Shardlift, Step::Unchanged, [0.1, 0.1, 0.1])]);
+        let rows = rows(Kind::Small, &[(Contestant::Shardlift, Run::Unchanged, [0.1, 0.1, 0.1])]);
         let names: Vec<_> = rows.iter().map(|row| (row.contestant.as_str(), row.median_s)).collect();
         assert_eq!(names, [(RESTARTED, 0.5), ("shardlift", 0.1)]);
         assert!(rows.iter().all(|row| row.objects_per_second.is_none()));

@@ -1,4 +1,4 @@
-//! What the figures should be, as ratios within one run on one machine.
+//! What the figures should be, as ratios within one benchmark on one machine.
 
 use super::figures::MoveFigure;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,8 @@ pub struct MoveGoal {
     pub bench: String,
     /// Which tree.
     pub tree: String,
-    /// Which step.
-    pub step: String,
+    /// Which run.
+    pub run: String,
     /// What is compared.
     pub what: String,
     /// What was measured.
@@ -29,13 +29,13 @@ pub struct MoveGoal {
 
 impl fmt::Display for MoveGoal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tree, step, what, value, goal, at_most, unit, met, .. } = self;
+        let Self { tree, run, what, value, goal, at_most, unit, met, .. } = self;
         let (bound, verdict) = (if *at_most { "at most" } else { "at least" }, if *met { "met" } else { "NOT met" });
-        write!(f, "{tree}, {step}: {what}: {value:.2} {unit}, goal {bound} {goal} {verdict}")
+        write!(f, "{tree}, {run}: {what}: {value:.2} {unit}, goal {bound} {goal} {verdict}")
     }
 }
 
-/// Tree, step, who ours is compared with, how many times as fast it should be at least.
+/// Tree, run, who ours is compared with, how many times as fast it should be at least.
 const RATIOS: [(&str, &str, &str, f64); 10] = [
     ("large", "first", "rsync-ssh", 2.0),
     ("large", "first", "rclone", 2.0),
@@ -70,13 +70,13 @@ struct Bound {
 fn goal(figure: &MoveFigure, bound: Bound) -> MoveGoal {
     let Bound { what, value, goal, at_most, unit } = bound;
     let met = if at_most { value <= goal } else { value >= goal };
-    let [tree, step] = [&figure.tree, &figure.step].map(Clone::clone);
-    MoveGoal { bench: "move_goal".to_owned(), tree, step, what, value, goal, at_most, unit: unit.to_owned(), met }
+    let [tree, run] = [&figure.tree, &figure.run].map(Clone::clone);
+    MoveGoal { bench: "move_goal".to_owned(), tree, run, what, value, goal, at_most, unit: unit.to_owned(), met }
 }
 
 fn ratios(figure: &MoveFigure) -> Option<MoveGoal> {
-    let is_it = |(tree, step, contestant, _): &&(&str, &str, &str, f64)| {
-        figure.tree == *tree && figure.step == *step && figure.contestant == *contestant
+    let is_it = |(tree, run, contestant, _): &&(&str, &str, &str, f64)| {
+        figure.tree == *tree && figure.run == *run && figure.contestant == *contestant
     };
     let (.., contestant, least) = RATIOS.iter().find(is_it)?;
     let what = format!("times as fast as {contestant}");
@@ -89,7 +89,7 @@ fn of_ours(figure: &MoveFigure) -> Vec<MoveGoal> {
         let what = what.to_owned();
         bounds.extend(value.map(|value| Bound { what, value, goal, at_most: true, unit }));
     };
-    if figure.step == "first" {
+    if figure.run == "first" {
         if figure.tree == "large" {
             at_most("processor time of both ends", figure.cpu_s_per_gib, CPU_S_PER_GIB_MAX, "s/GiB");
         }
@@ -110,8 +110,8 @@ pub(super) fn goals(figures: &[MoveFigure]) -> Vec<MoveGoal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contestant::{Contestant, Run};
     use super::super::figures::tests::rows;
-    use super::super::step::{Contestant, Step};
     use super::super::trees::Kind;
     use super::*;
 
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn a_goal_is_met_or_not_by_the_median_of_the_rounds() {
-        let ours = (Contestant::Shardlift, Step::First, [1.0, 1.0, 1.0]);
-        let ssh = (Contestant::RsyncSsh, Step::First, [1.9, 2.5, 2.1]);
-        let tar = (Contestant::TarTls, Step::First, [1.4, 1.4, 9.0]);
+        let ours = (Contestant::Shardlift, Run::First, [1.0, 1.0, 1.0]);
+        let ssh = (Contestant::RsyncSsh, Run::First, [1.9, 2.5, 2.1]);
+        let tar = (Contestant::TarTls, Run::First, [1.4, 1.4, 9.0]);
         let goals = goals(&rows(Kind::Large, &[ours, ssh, tar]));
         let said: Vec<String> = goals.iter().map(ToString::to_string).collect();
         let expected = [
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn asking_for_changes_is_compared_with_another_question() {
-        let goals = goals(&rows(Kind::Small, &[(Contestant::Shardlift, Step::Unchanged, [0.003; 3])]));
+        let goals = goals(&rows(Kind::Small, &[(Contestant::Shardlift, Run::Unchanged, [0.003; 3])]));
         assert_eq!(goals.len(), 1);
         assert!(goals[0].met && (goals[0].value - 1.5).abs() < 1e-9, "{}", goals[0]);
     }

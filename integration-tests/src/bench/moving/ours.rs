@@ -10,9 +10,9 @@
 mod changes;
 mod watch;
 
+use super::contestant::{Contestant, More, Run, Sample};
 use super::manifest::Manifest;
 use super::start::{Cache, make_even, set_cache};
-use super::step::{Contestant, More, Sample, Step};
 use super::trees::{Tree, link_tree};
 use super::usage::{End, Meter, Usage};
 use crate::bench::median;
@@ -90,7 +90,7 @@ impl<'a> Ours<'a> {
         block_in_place(|| manifest.check(&self.cluster.repository(TARGET, NODE), true))
     }
 
-    /// All three steps.
+    /// All three runs.
     pub(super) async fn turn(mut self) -> Result<Vec<Sample>> {
         let first = self.first().await.context("first run")?;
         self.check(&self.tree.base_manifest)?;
@@ -100,7 +100,7 @@ impl<'a> Ours<'a> {
         let restarted = self.restarted().await.context("the target started again")?;
         let (usage, question) = unchanged;
         let more = Some(More::Unchanged { question, restarted });
-        let unchanged = Sample { contestant: Contestant::Shardlift, step: Step::Unchanged, usage, more };
+        let unchanged = Sample { contestant: Contestant::Shardlift, run: Run::Unchanged, usage, more };
         self.cluster.shut_down().await?;
         Ok(vec![first, unchanged, changed])
     }
@@ -116,7 +116,7 @@ impl<'a> Ours<'a> {
         let ((), began) = done?;
         self.watch.verified().await?;
         let more = Some(More::First { began, verified: began_at.elapsed().as_secs_f64() });
-        Ok(Sample { contestant: Contestant::Shardlift, step: Step::First, usage, more })
+        Ok(Sample { contestant: Contestant::Shardlift, run: Run::First, usage, more })
     }
 
     /// What a follower asks when its line is back: whether anything has happened since. As the target, on a new connection. It is
@@ -153,7 +153,7 @@ impl<'a> Ours<'a> {
         let caught_up = self.watch.caught_up(seq).await;
         let usage = meter.stop()?;
         caught_up?;
-        Ok(Sample { contestant: Contestant::Shardlift, step: Step::Changed, usage, more: None })
+        Ok(Sample { contestant: Contestant::Shardlift, run: Run::Changed, usage, more: None })
     }
 
     /// From the start of a target that was killed until it knows that it lacks nothing.

@@ -1,10 +1,10 @@
 //! What an operator would use instead, and `cp`: each with servers that are started anew for its turn.
 
 use super::command::{program, start};
+use super::contestant::Contestant;
 use super::rsync::{self, Daemon};
 use super::ssh::{self, Sshd};
 use super::start::sync;
-use super::step::Contestant;
 use super::tar::{self, Taker};
 use super::usage::{End, Meter};
 use super::webdav::{Certificates, Way, Webdav};

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-/// Whether the source tree is in the page cache when a step begins.
+/// Whether the source tree is in the page cache when a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
     /// All of it was read a moment ago: what is measured is the way, not the source's disk.
@@ -56,7 +56,7 @@ pub(super) fn set_cache(files: impl Iterator<Item = PathBuf>, cache: Cache) -> R
     Ok(())
 }
 
-/// Brings about the same start. `mebibytes` is what the step will write.
+/// Brings about the same start. `mebibytes` is what the run will write.
 pub(super) fn make_even(root: &Path, source: &Path, mebibytes: u64, cache: Cache) -> Result<()> {
     // The ballast first: it may push the source out of the cache.
     even_out(root, mebibytes)?;

@@ -61,22 +61,22 @@ fn put(text: &mut String, rows: &[[String; 8]]) {
     }
 }
 
-/// One table for each step of the trees.
+/// One table for each run of the trees.
 pub(super) fn table(figures: &[MoveFigure]) -> String {
     let mut text = String::new();
-    let mut steps: Vec<(&str, &str)> = Vec::new();
+    let mut runs: Vec<(&str, &str)> = Vec::new();
     for figure in figures {
-        let step = (figure.tree.as_str(), figure.step.as_str());
-        if !steps.contains(&step) {
-            steps.push(step);
+        let run = (figure.tree.as_str(), figure.run.as_str());
+        if !runs.contains(&run) {
+            runs.push(run);
         }
     }
-    for (tree, step) in steps {
-        let of_step = || figures.iter().filter(|figure| figure.tree == tree && figure.step == step);
-        let (objects, mebibytes) = of_step().next().map_or((0, 0), |figure| (figure.objects, figure.bytes >> 20));
+    for (tree, run) in runs {
+        let of_run = || figures.iter().filter(|figure| figure.tree == tree && figure.run == run);
+        let (objects, mebibytes) = of_run().next().map_or((0, 0), |figure| (figure.objects, figure.bytes >> 20));
         // Writing into a text does not fail.
-        let _ = writeln!(text, "{tree}, {step}: {objects} objects, {mebibytes} MiB");
-        let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(of_step().map(row)).collect();
+        let _ = writeln!(text, "{tree}, {run}: {objects} objects, {mebibytes} MiB");
+        let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(of_run().map(row)).collect();
         put(&mut text, &rows);
     }
     text
@@ -92,15 +92,15 @@ pub(super) fn limits(limits: &[MoveLimit]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contestant::{Contestant, Run};
     use super::super::figures::tests::rows;
-    use super::super::step::{Contestant, Step};
     use super::super::trees::Kind;
     use super::*;
 
     #[test]
     fn columns_stand_below_each_other() {
-        let ours = (Contestant::Shardlift, Step::First, [1.0, 1.0, 1.0]);
-        let tar = (Contestant::TarTls, Step::First, [1.4, 1.2, 9.0]);
+        let ours = (Contestant::Shardlift, Run::First, [1.0, 1.0, 1.0]);
+        let tar = (Contestant::TarTls, Run::First, [1.4, 1.2, 9.0]);
         let text = table(&rows(Kind::Large, &[ours, tar]));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "large, first: 1 objects, 1024 MiB");

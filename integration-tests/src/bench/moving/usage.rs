@@ -1,4 +1,4 @@
-//! What a step costs: time, CPU of all processes of both ends, and memory of each end.
+//! What a run costs: time, CPU of all processes of both ends, and memory of each end.
 //!
 //! CPU is read from the kernel before and after: of servers with all their children, ended or not, and of all programs that this
 //! one started and has seen end. Memory of an end is the highest sum, at any sample, of the high-water marks of its processes that
@@ -29,7 +29,7 @@ pub(super) enum End {
     Beside,
 }
 
-/// What one step cost.
+/// What one run cost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usage {
     pub(super) seconds: f64,
@@ -180,7 +180,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        // One that was not stopped: its step failed.
+        // One that was not stopped: its run failed.
         self.watched.ended.store(true, Ordering::SeqCst);
     }
 }

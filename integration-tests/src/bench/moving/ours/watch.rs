@@ -1,6 +1,6 @@
 //! What the shards say of the copy: asked with the controller's certificate, or, for what a follower asks, with the target's.
 
-use crate::bench::moving::command::STEP_TIME_MAX;
+use crate::bench::moving::command::RUN_TIME_MAX;
 use crate::cluster::Cluster;
 use anyhow::{Context as _, Result, bail, ensure};
 use shardlift_api::v1::replication_client::ReplicationClient;
@@ -87,7 +87,7 @@ impl Watch {
     async fn until(&mut self, pause: Duration, mut done: impl FnMut(&Replica) -> bool) -> Result<Replica> {
         let mut tick = tokio::time::interval(pause);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (deadline, mut last) = (Instant::now() + STEP_TIME_MAX, None);
+        let (deadline, mut last) = (Instant::now() + RUN_TIME_MAX, None);
         while Instant::now() < deadline {
             tick.tick().await;
             last = self.copy().await?;
@@ -97,7 +97,7 @@ impl Watch {
                 return Ok(replica.clone());
             }
         }
-        bail!("not within {STEP_TIME_MAX:?}; the copy is at {last:?}")
+        bail!("not within {RUN_TIME_MAX:?}; the copy is at {last:?}")
     }
 
     /// Comes back when the target has all of this many objects and follows; says when it had begun, by `since`.

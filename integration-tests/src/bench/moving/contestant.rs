@@ -4,7 +4,7 @@ use super::usage::Usage;
 
 /// What a tree goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum Run {
     /// From nothing.
     First,
     /// Again, with nothing changed.
@@ -13,7 +13,7 @@ pub(super) enum Step {
     Changed,
 }
 
-impl Step {
+impl Run {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -25,7 +25,7 @@ impl Step {
 
 /// What somebody is in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum Standing {
     Ours,
     /// What an operator would use instead.
     Peer,
@@ -33,7 +33,7 @@ pub(super) enum Role {
     Limit,
 }
 
-impl Role {
+impl Standing {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -81,11 +81,11 @@ impl Contestant {
         }
     }
 
-    pub(super) const fn role(self) -> Role {
+    pub(super) const fn standing(self) -> Standing {
         match self {
-            Self::Shardlift => Role::Ours,
-            Self::RsyncSsh | Self::RsyncDaemon | Self::Rclone | Self::TarTls => Role::Peer,
-            Self::Copy | Self::Pipeline | Self::PipelineDirect => Role::Limit,
+            Self::Shardlift => Standing::Ours,
+            Self::RsyncSsh | Self::RsyncDaemon | Self::Rclone | Self::TarTls => Standing::Peer,
+            Self::Copy | Self::Pipeline | Self::PipelineDirect => Standing::Limit,
         }
     }
 
@@ -116,12 +116,12 @@ impl Contestant {
     }
 
     /// What it can do: a stream knows no second run.
-    pub(super) const fn steps(self) -> &'static [Step] {
+    pub(super) const fn runs(self) -> &'static [Run] {
         match self {
             Self::Shardlift | Self::RsyncSsh | Self::RsyncDaemon | Self::Rclone => {
-                &[Step::First, Step::Unchanged, Step::Changed]
+                &[Run::First, Run::Unchanged, Run::Changed]
             }
-            Self::TarTls | Self::Copy | Self::Pipeline | Self::PipelineDirect => &[Step::First],
+            Self::TarTls | Self::Copy | Self::Pipeline | Self::PipelineDirect => &[Run::First],
         }
     }
 }
@@ -130,7 +130,7 @@ impl Contestant {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) contestant: Contestant,
-    pub(super) step: Step,
+    pub(super) run: Run,
     pub(super) usage: Usage,
     /// What only ours has.
     pub(super) more: Option<More>,
