@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 19] = [
+const SHOWN: [&str; 20] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -19,6 +19,7 @@ const SHOWN: [&str; 19] = [
     "ShowPlanResponse",
     "ListBatchesResponse",
     "BatchView",
+    "DeepVerifyView",
     "WayBack",
     "LossPreview",
     "DiagnoseResponse",

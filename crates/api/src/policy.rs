@@ -35,8 +35,8 @@ macro_rules! rows {
 /// The table.
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
-        "DescribeShard", "ListNodes", "GetNode", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "Fence",
-        "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
+        "DescribeShard", "ListNodes", "GetNode", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "DeepVerify",
+        "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
@@ -45,7 +45,8 @@ pub const ROWS: &[Row] = rows! {
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
-        "ExplainNode", "DefineNode", "ChangeSettings", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches", "StartBatch",
+        "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches",
+        "StartBatch",
         "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode", "RollBackNode", "PreviewLoss", "WriteOffWriter",
         "RestoreNode", "Diagnose", "RetryNode", "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",

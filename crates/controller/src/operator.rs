@@ -11,6 +11,7 @@ mod progress;
 mod settings;
 mod status;
 mod tokens;
+mod verify;
 mod way_back;
 
 use crate::clock;
@@ -187,6 +188,15 @@ impl v1::operator_server::Operator for OperatorService {
         let node = request.node.clone();
         let result = self.change_settings_checked(request).await;
         audit(&asker, "change settings", &node, &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn verify_node(&self, request: Request<v1::VerifyNodeRequest>) -> Answer<v1::DeepVerifyView> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let result = self.verify_node_checked(&request).await;
+        if !request.look {
+            audit(&asker, "verify node", &request.node, &result);
+        }
         Ok(Response::new(result?))
     }
 

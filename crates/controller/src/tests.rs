@@ -13,4 +13,5 @@ mod moving;
 mod refusing;
 mod serving;
 mod taking_over;
+mod verifying;
 mod yard;

@@ -59,6 +59,12 @@ impl Token {
     pub const fn new(term: u64, generation: u64, step: u64) -> Self {
         Self { term: Term(term), generation: Generation(generation), step: Step(step) }
     }
+
+    /// The place of the command in its node's life, whoever leads: a later leader repeats a command at the same place.
+    #[must_use]
+    pub const fn place(self) -> (Generation, Step) {
+        (self.generation, self.step)
+    }
 }
 
 impl fmt::Display for Token {

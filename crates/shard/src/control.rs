@@ -94,6 +94,7 @@ answers! {
     offer_node(OfferNodeRequest) -> NodeStatus;
     start_replica(StartReplicaRequest) -> NodeStatus;
     verify_replica(VerifyReplicaRequest) -> NodeStatus;
+    deep_verify(DeepVerifyRequest) -> NodeStatus;
     fence(FenceRequest) -> FenceResponse;
     renew_fence(RenewFenceRequest) -> RenewFenceResponse;
     unfence(UnfenceRequest) -> NodeStatus;

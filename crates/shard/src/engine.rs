@@ -14,12 +14,15 @@ mod adopt;
 mod apply;
 mod body;
 mod commands;
+mod deep_verify;
 mod digests;
+mod disk;
 mod error;
 mod index;
 mod layout;
 pub(crate) mod nodes;
 mod objects;
+mod pace;
 mod quarantine;
 mod reads;
 mod reconcile;
@@ -39,13 +42,14 @@ pub(crate) mod tests;
 
 pub use error::{EngineError, PutError};
 pub use objects::{Deleted, DigestPart, ObjectFile};
+pub use pace::ReadCounts;
 pub use reads::Page;
 pub use record::{
-    Accepted, FinalState, Forward, HOLD_TEXT_BYTES_MAX, HOLDS_MAX, Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase,
-    ReplicaRecord, SeenCertificate, SessionEnd, SessionRecord, Settings, SideData, Usage, VerifiedRecord,
+    Accepted, DeepVerifyId, DeepVerifyRecord, DeepVerifyState, FinalState, Forward, HOLD_TEXT_BYTES_MAX, HOLDS_MAX,
+    Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase, ReplicaRecord, SeenCertificate, SessionEnd, SessionRecord,
+    Settings, SideData, Usage, VerifiedRecord,
 };
 pub use replica::ReplicaUpload;
-pub use reread::Reread;
 pub use rot::Rot;
 pub use space::DISK_RESERVE_BYTES;
 pub use tables::{Change, Op};
@@ -56,6 +60,7 @@ use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
 use digests::Digests;
 use layout::Layout;
 use nodes::{NodeCell, Nodes, lock};
+use pace::Readers;
 use redb::Database;
 use shardlift_model::{ByteCount, NodeId, UnixMillis};
 use space::Space;
@@ -87,10 +92,15 @@ pub struct EngineConfig {
     pub readmission: ReadmissionLimits,
     /// How long after a node has moved away its requests are forwarded.
     pub forward_max: Duration,
+    /// Bytes that are read again in a second by all deep verifies together; 0: without a limit.
+    pub deep_verify_bytes_per_second: u64,
 }
 
 /// Time enough for every router to have the new routes, and for every client to have connected anew.
 const FORWARD_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// What disks of all sorts give beside their clients.
+const DEEP_VERIFY_BYTES_PER_SECOND: u64 = 256 << 20;
 
 impl EngineConfig {
     /// The usual settings for a data folder.
@@ -107,6 +117,7 @@ impl EngineConfig {
             park: ParkLimits::default(),
             readmission: ReadmissionLimits::default(),
             forward_max: FORWARD_MAX,
+            deep_verify_bytes_per_second: DEEP_VERIFY_BYTES_PER_SECOND,
         }
     }
 }
@@ -119,6 +130,7 @@ pub struct Engine {
     nodes: Arc<Nodes>,
     space: Arc<Space>,
     readmission: Arc<Readmission>,
+    readers: Readers,
     writer: Writer,
     digests: Digests,
     db: Mutex<Option<Arc<Database>>>,
@@ -127,12 +139,15 @@ pub struct Engine {
 
 impl Engine {
     /// Opens data and state, adopts what it finds on disk and settles what a crash has left. Takes as long as listing all folders.
+    /// Deep verifies that were under way go on.
     ///
     /// # Errors
     /// [`EngineError::State`] when data and state do not fit together; any failure of disk or index.
     pub async fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let opening = shardlift_net::spawn_blocking(move || Self::open_blocking(config));
-        opening.await.map_err(|_| EngineError::Stopped)?
+        let engine = opening.await.map_err(|_| EngineError::Stopped)??;
+        engine.resume_reading();
+        Ok(engine)
     }
 
     fn open_blocking(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
@@ -149,6 +164,7 @@ impl Engine {
             layout: Layout::new(config.data.clone()),
             space: Arc::new(Space::new(config.data.clone(), Arc::clone(&nodes), capacity, quota)),
             readmission: Readmission::new(config.readmission),
+            readers: Readers::new(config.deep_verify_bytes_per_second),
             config,
             nodes,
             writer,
@@ -243,6 +259,12 @@ impl Engine {
         &self.readmission
     }
 
+    /// What all deep verifies have read and found since the store was opened.
+    #[must_use]
+    pub fn read_counts(&self) -> ReadCounts {
+        self.readers.counts()
+    }
+
     /// Who may go in when.
     #[must_use]
     pub fn admission(self: &Arc<Self>) -> Admission {
@@ -293,6 +315,7 @@ fn snapshot(cell: &NodeCell) -> NodeSnapshot {
         promoted_seq: record.promoted_seq,
         taken_over_from: record.taken_over_from.clone(),
         offered_to: record.offered_to.clone(),
+        deep_verify: cell.deep_verify(),
     }
 }
 

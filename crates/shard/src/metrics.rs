@@ -1,7 +1,7 @@
 //! What a shard counts, in Prometheus' text format. Names are `shardlift_shard_<noun>_<unit>`.
 
 use crate::admission::Staging;
-use crate::engine::Usage;
+use crate::engine::{ReadCounts, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,6 +28,11 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WayLabel {
+    way: &'static str,
+}
+
 /// All metrics of one shard.
 #[derive(Debug)]
 pub struct Metrics {
@@ -48,6 +53,9 @@ pub struct Metrics {
     readmission_waiting: Gauge,
     readmission_delayed: Counter,
     readmission_let_in: Counter,
+    deep_verify_bytes: Family<WayLabel, Counter>,
+    deep_verify_damaged: Counter,
+    deep_verify_missing: Counter,
 }
 
 impl Default for Metrics {
@@ -71,6 +79,9 @@ impl Default for Metrics {
             readmission_waiting: Gauge::default(),
             readmission_delayed: Counter::default(),
             readmission_let_in: Counter::default(),
+            deep_verify_bytes: Family::default(),
+            deep_verify_damaged: Counter::default(),
+            deep_verify_missing: Counter::default(),
         };
         metrics.register();
         metrics
@@ -94,6 +105,21 @@ impl Metrics {
         registry.register("nodes", "Nodes, whatever their mode", self.nodes.clone());
         registry.register("alarms", "Objects missing or rotten without a record that says why", self.alarms.clone());
         self.register_readmission();
+        self.register_deep_verify();
+    }
+
+    fn register_deep_verify(&mut self) {
+        let registry = &mut self.registry;
+        let bytes = self.deep_verify_bytes.clone();
+        registry.register(
+            "deep_verify_read_bytes",
+            "Bytes read again from the disk, past the page cache or not",
+            bytes,
+        );
+        let damaged = self.deep_verify_damaged.clone();
+        registry.register("deep_verify_damaged_objects", "Objects read back with other bytes", damaged);
+        let missing = self.deep_verify_missing.clone();
+        registry.register("deep_verify_missing_objects", "Objects that were to be read and are gone", missing);
     }
 
     fn register_readmission(&mut self) {
@@ -145,11 +171,11 @@ impl Metrics {
         ConnectionGuard(self.connections.clone())
     }
 
-    /// All metrics as text, with the shard's present usage and re-admission.
+    /// All metrics as text, with the shard's present usage and re-admission, and what its deep verifies have read.
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn render(&self, usage: Usage, staging: Staging) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, usage: Usage, staging: Staging, read: ReadCounts) -> Result<String, std::fmt::Error> {
         let level = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.capacity_bytes.set(level(usage.capacity.0));
         self.free_bytes.set(level(usage.free.0));
@@ -160,6 +186,11 @@ impl Metrics {
         // Counted elsewhere; of two scrapes at once the later may show a little less.
         self.readmission_delayed.inner().store(staging.delayed, Ordering::Relaxed);
         self.readmission_let_in.inner().store(staging.let_in, Ordering::Relaxed);
+        for (way, bytes) in [("direct", read.direct_bytes), ("cached", read.cached_bytes)] {
+            self.deep_verify_bytes.get_or_create(&WayLabel { way }).inner().store(bytes, Ordering::Relaxed);
+        }
+        self.deep_verify_damaged.inner().store(read.damaged, Ordering::Relaxed);
+        self.deep_verify_missing.inner().store(read.missing, Ordering::Relaxed);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -189,7 +220,8 @@ mod tests {
         let guard = metrics.connection();
         let usage = Usage { capacity: ByteCount(9), free: ByteCount(4), nodes: 2, alarms: 1 };
         let staging = Staging { per_second: 40, waiting: 3, delayed: 7, let_in: 9 };
-        let text = metrics.render(usage, staging).unwrap();
+        let read = ReadCounts { direct_bytes: 5, cached_bytes: 6, damaged: 1, missing: 2 };
+        let text = metrics.render(usage, staging, read).unwrap();
         for line in [
             "shardlift_shard_requests_total{action=\"store\",status=\"200\"} 1",
             "shardlift_shard_refused_connections_total{reason=\"handshake\"} 1",
@@ -200,10 +232,14 @@ mod tests {
             "shardlift_shard_readmission_waiting_sessions 3",
             "shardlift_shard_readmission_delayed_sessions_total 7",
             "shardlift_shard_readmission_admitted_sessions_total 9",
+            "shardlift_shard_deep_verify_read_bytes_total{way=\"direct\"} 5",
+            "shardlift_shard_deep_verify_read_bytes_total{way=\"cached\"} 6",
+            "shardlift_shard_deep_verify_damaged_objects_total 1",
+            "shardlift_shard_deep_verify_missing_objects_total 2",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         drop(guard);
-        assert!(metrics.render(usage, staging).unwrap().contains("shardlift_shard_open_connections 0"));
+        assert!(metrics.render(usage, staging, read).unwrap().contains("shardlift_shard_open_connections 0"));
     }
 }

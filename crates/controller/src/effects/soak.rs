@@ -1,6 +1,9 @@
 //! Watches a node after its flip: the writer, the follower, and what the verdict of its batch needs.
 //!
 //! Reports facts, each once; both statuses are shown with the node, so that the way back can be judged at any time.
+//!
+//! Where the policy asks for it, both copies are read again from their disks: the follower compares itself with the writer, too. That
+//! counts as seen when both have come to a good end.
 
 use super::Context;
 use crate::channels::{Deadline as _, Within as _};
@@ -24,16 +27,17 @@ pub(super) struct Pair {
 }
 
 pub(super) async fn run(context: Context, pair: Pair) {
-    let mut asked_to_verify = false;
+    let (mut follower_asked, mut writer_asked) = (!pair.verify, !pair.verify);
     loop {
-        if pair.verify && !asked_to_verify {
-            let asked = verify(&context, &pair).await;
-            if let Err(status) = &asked {
-                tracing::warn!(node = %pair.node, shard = %pair.follower, reason = status.message(), "the old copy is not compared yet");
-            }
-            asked_to_verify = asked.is_ok();
+        if !follower_asked {
+            follower_asked = is_taken(&pair.node, &pair.follower, compare(&context, &pair).await);
         }
-        for fact in look(&context, &pair).await {
+        if !writer_asked {
+            writer_asked = is_taken(&pair.node, &pair.writer, read_again(&context, &pair).await);
+        }
+        let Seen { facts, writer_forgot } = look(&context, &pair).await;
+        writer_asked &= !(pair.verify && writer_forgot);
+        for fact in facts {
             if !context.inputs.report(Input::SoakSeen { node: pair.node.clone(), fact }).await {
                 return;
             }
@@ -42,8 +46,15 @@ pub(super) async fn run(context: Context, pair: Pair) {
     }
 }
 
+fn is_taken(node: &NodeId, shard: &ShardId, asked: Result<(), Status>) -> bool {
+    if let Err(status) = &asked {
+        tracing::warn!(%node, %shard, reason = status.message(), "the copy is not verified yet");
+    }
+    asked.is_ok()
+}
+
 /// The follower compares itself with the writer and reads its own bytes again. The same command again changes nothing.
-async fn verify(context: &Context, pair: &Pair) -> Result<(), Status> {
+async fn compare(context: &Context, pair: &Pair) -> Result<(), Status> {
     let address = context.shard_address(&pair.follower);
     let address = address.ok_or_else(|| Status::unavailable("the shard is not recorded"))?;
     let mut client = context.channels.shard(&pair.follower, &address);
@@ -51,8 +62,25 @@ async fn verify(context: &Context, pair: &Pair) -> Result<(), Status> {
     client.verify_replica(DEADLINE.on(request)).within(DEADLINE).await.map(drop)
 }
 
+/// The writer reads its own bytes again. The same command again changes nothing, after a change of leaders too.
+async fn read_again(context: &Context, pair: &Pair) -> Result<(), Status> {
+    let address = context.shard_address(&pair.writer);
+    let address = address.ok_or_else(|| Status::unavailable("the shard is not recorded"))?;
+    let mut client = context.channels.shard(&pair.writer, &address);
+    let (node, token) = (pair.node.as_str().to_owned(), Some(pair.token.into()));
+    let request = v1::DeepVerifyRequest { node, token, bytes_per_second: 0, run: 0 };
+    client.deep_verify(DEADLINE.on(request)).within(DEADLINE).await.map(drop)
+}
+
+/// What a look has shown.
+struct Seen {
+    facts: Vec<SoakFact>,
+    /// The writer answered, and knows nothing of having been asked to read its bytes again.
+    writer_forgot: bool,
+}
+
 /// What is new. A part that does not answer says nothing about the node: it shows as a reason to wait.
-async fn look(context: &Context, pair: &Pair) -> Vec<SoakFact> {
+async fn look(context: &Context, pair: &Pair) -> Seen {
     let (writer, follower) =
         tokio::join!(context.node_at(&pair.writer, &pair.node), context.node_at(&pair.follower, &pair.node));
     let silent = [(&pair.writer, &writer), (&pair.follower, &follower)].into_iter().find_map(|(shard, answer)| {
@@ -67,10 +95,13 @@ async fn look(context: &Context, pair: &Pair) -> Vec<SoakFact> {
             facts.extend(backup(moving, writer));
             facts.extend(alert_at_writer(node.generation.0, moving, writer));
         }
-        facts.extend(follower.as_ref().into_iter().flat_map(at_follower));
+        facts.extend(follower.as_ref().and_then(alert_at_follower));
+        let both = writer.as_ref().zip(follower.as_ref());
+        facts.extend(both.and_then(|(writer, follower)| verified(pair.token, writer, follower)));
         facts.retain(|fact| !moving.soak.has(fact));
         Some(facts)
     });
+    let writer_forgot = writer.as_ref().is_some_and(|writer| run_since(pair.token, writer).is_none());
     context.shared.observe_in(|world, observed| {
         if let (Some(known), Some(status)) = (world.nodes.get(&pair.node), &writer) {
             observed.hear(known, &pair.writer, status);
@@ -81,7 +112,14 @@ async fn look(context: &Context, pair: &Pair) -> Vec<SoakFact> {
             }
         }
     });
-    facts.unwrap_or_default()
+    Seen { facts: facts.unwrap_or_default(), writer_forgot }
+}
+
+/// The writer's deep verify that was begun for this stage or later, whoever led and whoever asked: after the promotion, that is.
+fn run_since(token: Token, writer: &v1::NodeStatus) -> Option<&v1::DeepVerify> {
+    let run = writer.deep_verify.as_ref()?;
+    let begun = run.token.as_ref()?;
+    ((begun.generation, begun.step) >= (token.generation.0, token.step.0)).then_some(run)
 }
 
 /// A snapshot is stored last: that it is there means that the backup was complete. Counted by the writer itself, so that no
@@ -93,7 +131,9 @@ fn backup(moving: &Migration, writer: &v1::NodeStatus) -> Option<SoakFact> {
 
 fn alert_at_writer(generation: u64, moving: &Migration, writer: &v1::NodeStatus) -> Option<SoakFact> {
     let accepted = moving.final_state.map_or(0, |state| state.damaged);
-    let reason = if writer.missing > 0 {
+    let reason = if let Some(found) = read_badly(generation, moving, writer) {
+        found
+    } else if writer.missing > 0 {
         format!("{} objects are missing at the target", writer.missing)
     } else if writer.damaged > accepted {
         format!("{} objects at the target do not match their name, {accepted} did before", writer.damaged)
@@ -106,12 +146,32 @@ fn alert_at_writer(generation: u64, moving: &Migration, writer: &v1::NodeStatus)
     Some(SoakFact::Alert { reason })
 }
 
-fn at_follower(follower: &v1::NodeStatus) -> Vec<SoakFact> {
-    let Some(replica) = &follower.replica else { return vec![] };
-    let failed = !replica.failure.is_empty();
-    let alert = failed.then(|| SoakFact::Alert { reason: format!("the way back is broken: {}", replica.failure) });
-    let verified = replica.verified.as_ref().map(|_| SoakFact::Verified);
-    alert.into_iter().chain(verified).collect()
+/// What a deep verify of the target has found that did not come with the move, as soon as it has.
+fn read_badly(generation: u64, moving: &Migration, writer: &v1::NodeStatus) -> Option<String> {
+    let run = writer.deep_verify.as_ref()?;
+    let is_present = run.token.as_ref().is_some_and(|token| token.generation >= generation);
+    (is_present && run.damaged + run.missing > 0).then(|| {
+        let v1::DeepVerify { damaged, missing, known_damaged, .. } = run;
+        let known = match known_damaged {
+            0 => String::new(),
+            known => format!(" ({known} more came damaged with the move)"),
+        };
+        let (target, names) = (&moving.target, run.names.join(", "));
+        format!("a deep verify of the target, {target}, found objects {damaged} damaged and {missing} missing: {names}{known}")
+    })
+}
+
+fn alert_at_follower(follower: &v1::NodeStatus) -> Option<SoakFact> {
+    let failure = &follower.replica.as_ref()?.failure;
+    (!failure.is_empty()).then(|| SoakFact::Alert { reason: format!("the way back is broken: {failure}") })
+}
+
+/// The follower was compared with the writer and read again, and the writer's own bytes were read again: both are good.
+fn verified(token: Token, writer: &v1::NodeStatus, follower: &v1::NodeStatus) -> Option<SoakFact> {
+    follower.replica.as_ref()?.verified.as_ref()?;
+    let run = run_since(token, writer)?;
+    let is_good = run.ended_unix_ms > 0 && run.failure.is_empty() && run.damaged + run.missing == 0;
+    is_good.then_some(SoakFact::Verified)
 }
 
 #[cfg(test)]
@@ -151,13 +211,54 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_failed_is_an_alert_and_one_that_compared_is_a_proof() {
+    fn a_follower_that_failed_is_an_alert() {
         let replica = v1::Replica { failure: "no space".into(), ..Default::default() };
         let failed = v1::NodeStatus { replica: Some(replica), ..Default::default() };
-        assert!(matches!(at_follower(&failed)[..], [SoakFact::Alert { .. }]));
+        assert!(matches!(alert_at_follower(&failed), Some(SoakFact::Alert { .. })));
+        assert_eq!(alert_at_follower(&v1::NodeStatus::default()), None);
+    }
+
+    fn read(token: Token, ended_unix_ms: u64) -> v1::DeepVerify {
+        v1::DeepVerify { token: Some(token.into()), ended_unix_ms, ..Default::default() }
+    }
+
+    #[test]
+    fn a_proof_needs_both_copies_and_a_reading_begun_for_this_stage() {
+        let (soak, later_leader) = (Token::new(1, 2, 5), Token::new(7, 2, 5));
         let replica = v1::Replica { verified: Some(v1::Verified::default()), ..Default::default() };
-        let proved = v1::NodeStatus { replica: Some(replica), ..Default::default() };
-        assert_eq!(at_follower(&proved), [SoakFact::Verified]);
-        assert_eq!(at_follower(&v1::NodeStatus::default()), []);
+        let compared = v1::NodeStatus { replica: Some(replica), ..Default::default() };
+        let of = |run: Option<v1::DeepVerify>| v1::NodeStatus { deep_verify: run, ..writer() };
+        let good = of(Some(read(soak, 9)));
+        for token in [soak, later_leader] {
+            assert_eq!(verified(token, &good, &compared), Some(SoakFact::Verified), "{token}");
+        }
+        assert_eq!(verified(soak, &of(Some(read(Token::new(1, 2, 6), 9))), &compared), Some(SoakFact::Verified));
+        assert_eq!(verified(soak, &good, &v1::NodeStatus::default()), None, "the follower was not compared");
+        for run in [
+            None,
+            Some(read(soak, 0)),
+            Some(read(Token::new(9, 2, 4), 9)),
+            Some(read(Token::new(9, 1, 50), 9)),
+            Some(v1::DeepVerify { damaged: 1, ..read(soak, 9) }),
+            Some(v1::DeepVerify { missing: 1, ..read(soak, 9) }),
+            Some(v1::DeepVerify { failure: "quarantined".into(), ..read(soak, 9) }),
+        ] {
+            assert_eq!(verified(soak, &of(run.clone()), &compared), None, "{run:?}");
+        }
+        let known = v1::DeepVerify { known_damaged: 3, ..read(soak, 9) };
+        assert_eq!(verified(soak, &of(Some(known)), &compared), Some(SoakFact::Verified), "an operator's leave");
+    }
+
+    #[test]
+    fn what_a_deep_verify_finds_is_an_alert_that_says_where_and_what() {
+        let names = vec!["data/ab".to_owned(), "index/cd".to_owned()];
+        let run = v1::DeepVerify { damaged: 1, missing: 1, known_damaged: 2, names, ..read(Token::new(1, 2, 5), 0) };
+        let bad = v1::NodeStatus { deep_verify: Some(run.clone()), damaged: 1, ..writer() };
+        let Some(SoakFact::Alert { reason }) = alert_at_writer(2, &moving(), &bad) else { panic!("no alert") };
+        for part in ["the target, b,", "1 damaged", "1 missing", "data/ab, index/cd", "2 more came damaged"] {
+            assert!(reason.contains(part), "{part} in {reason}");
+        }
+        let before = v1::NodeStatus { deep_verify: Some(run), ..writer() };
+        assert_eq!(read_badly(3, &moving(), &before), None, "of an earlier generation");
     }
 }

@@ -1,7 +1,7 @@
 //! Batches as operators see them.
 
 use super::fleet::{fleet_node, rfc3339, waiting_for};
-use super::progress;
+use super::{progress, verify};
 use crate::clock;
 use crate::observed::Observed;
 use shardlift_api::v1;
@@ -94,7 +94,7 @@ fn moment(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
 }
 
 /// What the soak still has to show, and what an operator can do.
-fn soak(world: &World, batch: &Batch) -> Vec<String> {
+fn soak(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
     let name = &batch.batch;
     match &batch.verdict {
         Some(Verdict::Good) => vec![format!("an operator: shardlift batch release {name}")],
@@ -104,8 +104,10 @@ fn soak(world: &World, batch: &Batch) -> Vec<String> {
         None => {
             let left = world.soak_left(batch, clock::now());
             let time = (!left.is_zero()).then(|| format!("the rest of the soak, {} s", left.as_secs()));
-            let unproved =
-                world.soak_unproved(batch).map(|(node, _)| format!("{}: what its soak must show", node.node));
+            let unproved = world.soak_unproved(batch).map(|(node, _)| {
+                let what = verify::under_way(observed, node).unwrap_or_else(|| "what its soak must show".to_owned());
+                format!("{}: {what}", node.node)
+            });
             time.into_iter().chain(unproved).collect()
         }
     }
@@ -124,7 +126,7 @@ fn reasons(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
         reasons.push(format!("an operator: shardlift batch resume {}", batch.batch));
     }
     if batch.phase == BatchPhase::Soaking {
-        reasons.extend(soak(world, batch));
+        reasons.extend(soak(world, observed, batch));
     }
     if batch.phase == BatchPhase::Preparing {
         let unmet = world.unmet_after(batch);

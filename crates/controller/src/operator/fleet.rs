@@ -1,7 +1,7 @@
 //! Nodes as operators see them.
 
 use super::way_back::{too_far_behind, way_back};
-use super::{OperatorService, PAGE_MAX, progress};
+use super::{OperatorService, PAGE_MAX, progress, verify};
 use crate::clock;
 use crate::observed::Observed;
 use crate::wire::node_digest;
@@ -46,6 +46,7 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         holds: settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect(),
         way_back: way_back(world, observed, node),
         loss: node.migration.as_ref().and_then(loss).unwrap_or_default(),
+        deep_verify: observed.at_writer(node).and_then(|status| verify::view(node, &node.shard, status)),
     }
 }
 
@@ -141,6 +142,8 @@ impl OperatorService {
             let explanation = explain(&recorded.world, &node, clock::now())?;
             let mut waits_for = explanation.waits_for;
             waits_for.extend(observed.waits.get(&node).cloned());
+            let known = recorded.world.nodes.get(&node);
+            waits_for.extend(known.and_then(|known| verify::under_way(observed, known)));
             let lines = recorded.history.lines_of(&node);
             Some(v1::ExplainNodeResponse {
                 node: node.to_string(),

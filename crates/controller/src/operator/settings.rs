@@ -46,7 +46,8 @@ impl OperatorService {
         Ok(view)
     }
 
-    fn writer(&self, node: &NodeId) -> Result<(ShardId, Token), Fault> {
+    /// Who serves a node, and the token of its present stage.
+    pub(super) fn writer(&self, node: &NodeId) -> Result<(ShardId, Token), Fault> {
         let found = self.context.shared.world(|world| {
             let known = world.nodes.get(node)?;
             Some((known.shard.clone(), world.token(known), changes_hands(known)))

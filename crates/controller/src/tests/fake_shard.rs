@@ -105,6 +105,11 @@ impl ShardControl for FakeShard {
         self.act(&node, token, Order::VerifyReplica)
     }
 
+    async fn deep_verify(&self, request: Request<v1::DeepVerifyRequest>) -> Answer<v1::NodeStatus> {
+        let v1::DeepVerifyRequest { node, token, run, .. } = request.into_inner();
+        self.act(&node, token, Order::DeepVerify { run })
+    }
+
     async fn fence(&self, request: Request<v1::FenceRequest>) -> Answer<v1::FenceResponse> {
         let v1::FenceRequest { node, token, .. } = request.into_inner();
         let copy = self.order(&node, token, Order::Fence)?;

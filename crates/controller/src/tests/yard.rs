@@ -3,7 +3,7 @@
 mod copy;
 mod mishaps;
 
-pub(super) use copy::{Copy, Order};
+pub(super) use copy::{Copy, Found, Order};
 pub(super) use mishaps::{Call, Mishap, Mishaps, Mutant, Spot, Taken};
 
 use shardlift_api::fault::{Fault, FaultKind};
@@ -23,6 +23,8 @@ pub(super) struct Copies {
     /// What clients were told is stored, for the nodes that have clients.
     pub(super) acknowledged: BTreeMap<NodeId, u64>,
     pub(super) mishaps: Mishaps,
+    /// Deep verifies that are begun do not end.
+    pub(super) slow_readers: bool,
     /// Shards that answer nobody.
     pub(super) gone: BTreeSet<ShardId>,
     /// Below this generation, no router passes clients of a node to anybody any more.
@@ -150,7 +152,14 @@ impl Copies {
             }
             return Err(Fault::new(FaultKind::Refused, "the shard was restarted"));
         }
+        let read_before = copy.deep_verify;
         copy.act(order, token.generation.0, giver.as_ref())?;
+        if self.slow_readers
+            && copy.deep_verify != read_before
+            && let Some((_, _, found)) = &mut copy.deep_verify
+        {
+            *found = None;
+        }
         let copy = copy.clone();
         *self.commands.entry(order.word()).or_default() += 1;
         Ok(copy)
@@ -209,6 +218,26 @@ pub(super) fn status(node: &NodeId, copy: &Copy, source: Option<&Copy>) -> v1::N
             ..Default::default()
         }
     });
+    let deep_verify = copy.deep_verify.map(|(token, run, found)| {
+        let v1::NodeDigest { objects, bytes, .. } = copy.digest();
+        let Found { damaged, missing } = found.unwrap_or_default();
+        let wrong = usize::try_from(damaged + missing).unwrap();
+        v1::DeepVerify {
+            token: Some(token.into()),
+            run,
+            objects_total: objects,
+            objects_read: if found.is_some() { objects } else { objects / 2 },
+            bytes_total: bytes,
+            bytes_read: if found.is_some() { bytes } else { bytes / 2 },
+            bytes_per_second: if found.is_some() { 0 } else { 3 << 20 },
+            damaged,
+            missing,
+            names: (0..wrong).map(|n| format!("data/{n:064}")).collect(),
+            begun_unix_ms: 1,
+            ended_unix_ms: found.map_or(0, |_| 2),
+            ..Default::default()
+        }
+    });
     let certificate = |serial: &String| v1::SeenCertificate {
         issuer: "issuing-1".into(),
         serial: serial.clone(),
@@ -228,6 +257,7 @@ pub(super) fn status(node: &NodeId, copy: &Copy, source: Option<&Copy>) -> v1::N
         last_snapshot_unix_ms: 1_700_000_000_000,
         seen_certificates: copy.seen.iter().map(certificate).collect(),
         replica,
+        deep_verify,
         ..Default::default()
     }
 }

@@ -77,12 +77,15 @@ impl Control {
     pub(super) async fn verify_replica(&self, request: v1::VerifyReplicaRequest) -> Result<v1::NodeStatus, Fault> {
         let (node, token) = command(&request.node, request.token)?;
         let _steering = self.jobs.steer(&node).await;
-        let accepted = self.engine.accept_token(&node, token).await.map_err(of_engine)?;
-        self.incoming(&node)?;
-        if accepted == Accepted::New {
-            self.jobs.forget_verified(&node).await?;
-        }
-        self.jobs.verify(&node, token)?;
+        let named = self.engine.ask_to_verify(&node, token).await.map_err(of_engine)?;
+        self.jobs.verify(&node, named)?;
+        self.status(&node)
+    }
+
+    pub(super) async fn deep_verify(&self, request: v1::DeepVerifyRequest) -> Result<v1::NodeStatus, Fault> {
+        let (node, token) = command(&request.node, request.token)?;
+        let v1::DeepVerifyRequest { run, bytes_per_second, .. } = request;
+        self.engine.deep_verify(&node, token, run, bytes_per_second).await.map_err(of_engine)?;
         self.status(&node)
     }
 

@@ -1,8 +1,8 @@
 //! Engine values <-> messages. What comes from outside is checked here, on its way in.
 
 use crate::engine::{
-    FinalState, Hold, Mode, NodeSnapshot, ReplicaPhase, SeenCertificate, SessionEnd, SessionRecord, Settings,
-    VerifiedRecord,
+    DeepVerifyState, FinalState, Hold, Mode, NodeSnapshot, ReplicaPhase, SeenCertificate, SessionEnd, SessionRecord,
+    Settings, VerifiedRecord,
 };
 use crate::engine::{HOLD_TEXT_BYTES_MAX, HOLDS_MAX};
 use shardlift_api::fault::{Fault, FaultKind};
@@ -46,6 +46,30 @@ pub(crate) fn node_status(snapshot: &NodeSnapshot, replica: Option<v1::Replica>,
         promoted_seq: snapshot.promoted_seq,
         forwards_to: snapshot.forward.as_ref().map(|forward| forward.shard.to_string()).unwrap_or_default(),
         forwarding: snapshot.forwarding,
+        deep_verify: snapshot.deep_verify.as_ref().map(|state| deep_verify(state, snapshot)),
+    }
+}
+
+/// What there is to read grows and shrinks with the node until all is read.
+fn deep_verify(state: &DeepVerifyState, snapshot: &NodeSnapshot) -> v1::DeepVerify {
+    let DeepVerifyState { record, bytes_per_second, waiting_for } = state;
+    let total = |now: u64, read: u64| if record.ended_at.is_some() { read } else { now.max(read) };
+    v1::DeepVerify {
+        token: Some(record.token.into()),
+        run: record.run,
+        objects_total: total(snapshot.objects, record.objects_read),
+        objects_read: record.objects_read,
+        bytes_total: total(snapshot.bytes, record.bytes_read),
+        bytes_read: record.bytes_read,
+        damaged: record.damaged,
+        missing: record.missing,
+        known_damaged: record.known_damaged,
+        names: record.names.iter().map(ToString::to_string).collect(),
+        begun_unix_ms: record.begun_at.0,
+        ended_unix_ms: record.ended_at.map_or(0, |at| at.0),
+        bytes_per_second: *bytes_per_second,
+        waiting_for: waiting_for.clone(),
+        failure: record.failure.clone().unwrap_or_default(),
     }
 }
 

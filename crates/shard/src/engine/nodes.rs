@@ -3,7 +3,8 @@
 //! The writer thread publishes a record only after the transaction that wrote it is durable, so that nothing read here can
 //! be taken back by a crash.
 
-use super::record::{NodeRecord, SeenCertificate};
+use super::deep_verify::Run;
+use super::record::{DeepVerifyState, NodeRecord, SeenCertificate};
 use crate::admission::gate::Gate;
 use shardlift_model::{NodeId, ObjectKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,8 @@ pub(crate) struct NodeCell {
     pub(crate) rotten: Mutex<BTreeSet<ObjectKey>>,
     pub(crate) certificates: Mutex<BTreeMap<(String, String), SeenCertificate>>,
     pub(crate) gate: Gate,
+    /// The run that is under way.
+    pub(crate) reading: Mutex<Option<Arc<Run>>>,
 }
 
 /// Counts as long as it lives.
@@ -58,6 +61,7 @@ impl NodeCell {
             rotten: Mutex::default(),
             certificates: Mutex::default(),
             gate: Gate::new(&record),
+            reading: Mutex::default(),
             record: RwLock::new(Arc::new(record)),
         }
     }
@@ -97,6 +101,22 @@ impl NodeCell {
     /// Opens or closes the gate as the published record says.
     pub(crate) fn follow_mode(&self) {
         self.gate.follow(|| self.record());
+    }
+
+    /// The run under way as it is now, or the last one as it was recorded.
+    pub(crate) fn deep_verify(&self) -> Option<DeepVerifyState> {
+        let under_way = lock(&self.reading).as_ref().map(|run| run.state());
+        let recorded = self.record().deep_verify.clone();
+        // A copy that was discarded has forgotten what was read of it.
+        let under_way = under_way.filter(|run| recorded.as_ref().is_some_and(|kept| kept.id() == run.record.id()));
+        under_way.or_else(|| {
+            let waiting_for = "the shard to go on with it".to_owned();
+            recorded.map(|record| DeepVerifyState {
+                waiting_for: if record.ended_at.is_some() { String::new() } else { waiting_for },
+                bytes_per_second: 0,
+                record,
+            })
+        })
     }
 
     pub(crate) fn alarms(&self) -> u64 {

@@ -17,12 +17,12 @@
 //!
 //! Runs before anybody is served, in batches, one node after the other.
 
+use super::disk::hash_file;
 use super::error::EngineError;
 use super::layout::{self, FOLDERS, is_temp, sync_folder};
 use super::nodes::{NodeCell, lock};
 use super::reads::View;
 use super::record::Mode;
-use super::reread::hash_file;
 use super::tables::Op;
 use super::writer::Work;
 use super::{Engine, now};

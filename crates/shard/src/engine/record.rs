@@ -1,7 +1,10 @@
 //! What is kept about a node, and what others get to see of it.
 
+mod deep_verify;
 mod replica;
 
+pub(crate) use deep_verify::NAMES_MAX;
+pub use deep_verify::{DeepVerifyId, DeepVerifyRecord, DeepVerifyState};
 pub use replica::{Forward, ReplicaPhase, ReplicaRecord, VerifiedRecord};
 
 use super::error::EngineError;
@@ -239,6 +242,9 @@ pub struct NodeRecord {
     /// Writer: when it was last promoted.
     #[serde(default)]
     pub(crate) promoted_at: Option<UnixMillis>,
+    /// The last reading of all its objects, or the one under way.
+    #[serde(default)]
+    pub(crate) deep_verify: Option<DeepVerifyRecord>,
     /// Last change in the journal.
     pub(crate) seq: u64,
     /// By kind number.
@@ -262,6 +268,7 @@ impl NodeRecord {
             promoted_seq: 0,
             taken_over_from: None,
             promoted_at: None,
+            deep_verify: None,
             seq: 0,
             kinds: Default::default(),
             damaged: 0,
@@ -366,6 +373,8 @@ pub struct NodeSnapshot {
     pub taken_over_from: Option<ShardId>,
     /// The one shard that may read it.
     pub offered_to: Option<ShardId>,
+    /// The last reading of all its objects, or the one under way.
+    pub deep_verify: Option<DeepVerifyState>,
 }
 
 /// The shard as a whole.

@@ -13,7 +13,7 @@ use super::tables::Op;
 use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
 use bytes::Bytes;
-use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Token};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -252,6 +252,24 @@ impl Engine {
             (mode, _) => Err(EngineError::refused(format!("the node is {}, not incoming", mode.word()))),
         };
         self.writer.submit(node, Work::Edit(Box::new(edit))).await.map(drop)
+    }
+
+    /// Records that the copy is to be compared with its source. A new command wants a new proof, the same one again the proof there
+    /// is; the answer is the token that names the comparison.
+    ///
+    /// # Errors
+    /// As [`Engine::command`]; [`EngineError::Refused`] when the node is not incoming.
+    pub(crate) async fn ask_to_verify(self: &Arc<Self>, node: &NodeId, token: Token) -> Result<Token, EngineError> {
+        let edit = move |record: &mut super::NodeRecord| match (&record.mode, record.replica.as_mut()) {
+            (super::Mode::Incoming { .. }, Some(replica)) => {
+                replica.ask_to_verify(token);
+                Ok(())
+            }
+            (mode, _) => Err(EngineError::refused(format!("the node is {} here, not incoming", mode.word()))),
+        };
+        self.command(node, token, edit).await?;
+        let replica = self.cell(node)?.record().replica.clone();
+        Ok(replica.and_then(|replica| replica.verify_token).unwrap_or(token))
     }
 
     /// Stores one pulled object that is in memory.

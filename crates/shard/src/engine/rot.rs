@@ -5,13 +5,14 @@
 //! is blessed by that: `damaged` counts it, and a copy takes it only by an operator's leave. A config has no such name:
 //! its record is the only witness, and stays.
 
+use super::disk::{hash_file, is_absent, is_unreadable};
 use super::error::EngineError;
 use super::nodes::{Critical, NodeCell, lock};
 use super::record::Mode;
-use super::reread::hash_file;
 use super::tables::Op;
 use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
+use shardlift_api::fault::chain;
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
 use std::sync::Arc;
 
@@ -22,14 +23,15 @@ pub enum Rot {
     None,
     /// The file is gone: an alarm.
     Missing,
-    /// The file differs from its record, which stays as it was: an alarm.
+    /// The file differs from its record, which stays as it was, or cannot be read: an alarm.
     Alarm,
     /// The record now says what the file holds, under a seq of the journal.
     Recorded(u64),
 }
 
 impl Engine {
-    /// Hashes a suspect object again, with nobody changing it meanwhile, and records what is there.
+    /// Hashes a suspect object again, with nobody changing it meanwhile, and records what is there. Nothing is said of a copy
+    /// whose files are not in their place, in quarantine or because it was discarded.
     ///
     /// # Errors
     /// [`EngineError::NodeUnknown`], or a failure of disk or index.
@@ -48,10 +50,23 @@ impl Engine {
         _critical: Critical,
         key: ObjectKey,
     ) -> Result<Rot, EngineError> {
+        // Looked at inside the section that a quarantine and a discard wait for before they touch a file.
+        if matches!(cell.record().mode, Mode::Discarded | Mode::Quarantined { .. }) {
+            return Ok(Rot::None);
+        }
         let _lock = cell.lock_object(&key).await;
         let Some(record) = self.recorded(&cell.id, key).await? else { return Ok(Rot::None) };
         let node = cell.id.clone();
-        let Some((size, sha256)) = self.blocking(move |engine| engine.hash_recorded(&node, &record)).await? else {
+        let hashed = match self.blocking(move |engine| engine.hash_recorded(&node, &record)).await {
+            Err(error) if is_unreadable(&error) => {
+                if lock(&cell.rotten).insert(key) {
+                    tracing::error!(node = %cell.id, %key, error = chain(&error), "the disk does not give an acknowledged object back");
+                }
+                return Ok(Rot::Alarm);
+            }
+            hashed => hashed?,
+        };
+        let Some((size, sha256)) = hashed else {
             if lock(&cell.missing).insert(key) {
                 tracing::error!(node = %cell.id, %key, "an acknowledged object is missing on disk");
             }
@@ -95,7 +110,7 @@ impl Engine {
     ) -> Result<Option<(u64, Sha256)>, EngineError> {
         let path = self.layout.file(node, &record.key);
         match hash_file(&path) {
-            Err(EngineError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             hashed => hashed.map(Some),
         }
     }

@@ -2,11 +2,13 @@
 
 mod commands;
 mod crash;
+mod deep_verify;
 mod objects;
 mod quarantine;
 mod restart;
 mod space;
 
+use super::reread::{Finding, Walk};
 use super::{Engine, EngineConfig, Put, PutError, tables};
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -66,6 +68,29 @@ pub(crate) fn lose_row(engine: &Engine, node: &NodeId, key: ObjectKey) {
         assert!(objects.remove(tables::object_key(node, &key).as_slice()).unwrap().is_some());
     }
     write.commit().unwrap();
+}
+
+/// What reading all objects of a node again has shown.
+pub(crate) struct Reread {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+    pub(crate) mismatched: Vec<ObjectKey>,
+}
+
+/// Reads all objects of a node again, with nothing recorded of how far it is.
+pub(crate) async fn reread(engine: &Arc<Engine>, node: &NodeId) -> Reread {
+    let (cell, pace) = (engine.cell(node).unwrap(), engine.readers.pace(0));
+    let mut walk = Walk::new(engine, &cell, None);
+    let mut found = Reread { objects: 0, bytes: 0, mismatched: Vec::new() };
+    while let Some(record) = walk.next().await.unwrap() {
+        let Some(read) = walk.read(&record, &pace).await.unwrap() else { continue };
+        found.objects += 1;
+        found.bytes += read.bytes;
+        if matches!(read.finding, Finding::Damaged | Finding::Missing) {
+            found.mismatched.push(read.key);
+        }
+    }
+    found
 }
 
 /// Waits for something that other threads bring about; gives up after ten seconds.

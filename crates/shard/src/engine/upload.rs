@@ -87,11 +87,11 @@ impl Engine {
         let _lock = cell.lock_object(&key).await;
         let record = ObjectRecord { key, size: written.size, sha256: written.sha256 };
         let known = self.recorded(&cell.id, key).await?;
-        let node = cell.id.clone();
+        let (node, rotten) = (cell.id.clone(), lock(&cell.rotten).contains(&key));
         let Written { temp, promise, .. } = written;
         let naming = shardlift_net::spawn_blocking({
             let engine = Arc::clone(&self);
-            move || engine.name(&node, &record, known, temp)
+            move || engine.name(&node, &record, known, temp, rotten)
         });
         if naming.await.map_err(|_| EngineError::Stopped)?? == Put::Identical {
             self.clear_alarms(&cell, &key);
@@ -110,18 +110,20 @@ impl Engine {
         Ok(Put::Created)
     }
 
-    /// Renames a finished file. The index says what exists; the object's lock is held.
+    /// Renames a finished file. The index says what exists, and an alarm that the file is not what the index says; the object's lock is
+    /// held.
     fn name(
         &self,
         node: &NodeId,
         record: &ObjectRecord,
         known: Option<ObjectRecord>,
         temp: layout::Temp,
+        rotten: bool,
     ) -> Result<Put, PutError> {
         let path = self.layout.file(node, &record.key);
         if let Some(known) = known {
             let on_disk = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == known.size);
-            if known == *record && on_disk {
+            if known == *record && on_disk && !rotten {
                 return Ok(Put::Identical);
             }
             // A name that is a hash has one right content: what differs from it is damage, and this heals it. Config has none.

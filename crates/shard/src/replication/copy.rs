@@ -6,11 +6,12 @@ use super::error::PullError;
 use super::side::Side;
 use crate::auth::htpasswd::Passwords;
 use crate::engine::{
-    DigestPart, Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord, ReplicaUpload, Reread, VerifiedRecord,
+    DeepVerifyId, DeepVerifyRecord, DigestPart, Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord,
+    ReplicaUpload, VerifiedRecord,
 };
 use bytes::Bytes;
 use shardlift_model::digest::{Digest, Prefix};
-use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -176,9 +177,15 @@ impl Copy {
         self.engine.update_replica(&self.node, change).await
     }
 
-    /// Reads every own byte again.
-    pub(crate) async fn reread(&self) -> Result<Reread, EngineError> {
-        self.engine.reread(&self.node, |_, _| ()).await
+    /// Begins to read every own byte again, for the command with this token.
+    pub(crate) async fn read_again(&self, token: Token) -> Result<DeepVerifyId, EngineError> {
+        self.engine.deep_verify_under(&self.node, token).await?;
+        Ok(DeepVerifyId::new(token, 0))
+    }
+
+    /// What that has come to, once it has ended.
+    pub(crate) fn was_read_again(&self, id: DeepVerifyId) -> Option<DeepVerifyRecord> {
+        self.engine.deep_verified(&self.node, id)
     }
 
     /// Takes over settings, sessions, certificates and credentials.

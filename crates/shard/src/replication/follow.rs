@@ -68,7 +68,7 @@ impl Replica {
             biased;
             () = shared.end.cancelled() => Err(PullError::Interrupted),
             _ = wishes.wait_for(|wish| *wish != present) => Ok(None),
-            () = self.verification.finished() => Ok(None),
+            () = self.verification.finished(&self.copy) => Ok(None),
             page = source.journal(after, wait) => page.map(Some),
         }
     }

@@ -11,6 +11,7 @@ use super::source::Source;
 use super::verify::Verification;
 use crate::auth::htpasswd::Passwords;
 use crate::control::fault::of_engine;
+use crate::control::message;
 use crate::engine::{Engine, FinalState, Mode, NodeSnapshot, ReplicaPhase};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
@@ -104,7 +105,8 @@ impl ReplicaJobs {
         let shared = Shared::new(Progress::resumed(source.as_str(), &record));
         // A wish is only memory: a copy that was asked to prove itself and has not come to it does so now.
         if record.verify_asked && record.phase != ReplicaPhase::Complete {
-            shared.wish.send_replace(Wish { verify: Some(snapshot.token), complete: None });
+            let token = record.verify_token.unwrap_or(snapshot.token);
+            shared.wish.send_replace(Wish { verify: Some(token), complete: None });
         }
         let seats = self.channels.seats(source, source_peer_address);
         let replica = Replica {
@@ -158,20 +160,12 @@ impl ReplicaJobs {
         self.lock().get(node).map(|job| job.shared.progress.snapshot())
     }
 
-    /// A new command to verify wants a new proof.
-    pub(crate) async fn forget_verified(&self, node: &NodeId) -> Result<(), Fault> {
-        let forget = |replica: &mut crate::engine::ReplicaRecord| {
-            replica.verified = None;
-            replica.verify_asked = true;
-            Ok(())
-        };
-        self.engine.update_replica(node, forget).await.map_err(of_engine)?;
-        self.shared(node)?.progress.update(|replica| replica.verified = None);
-        Ok(())
-    }
-
+    /// Has the copy prove itself, as its record says already. The comparison is named by the token of the first command for it.
     pub(crate) fn verify(&self, node: &NodeId, token: Token) -> Result<(), Fault> {
-        self.shared(node)?.wish.send_if_modified(|wish| {
+        let shared = self.shared(node)?;
+        let proof = self.engine.node(node).and_then(|snapshot| snapshot.replica).and_then(|replica| replica.verified);
+        shared.progress.update(|replica| replica.verified = proof.as_ref().map(message::verified));
+        shared.wish.send_if_modified(|wish| {
             let new = wish.verify != Some(token);
             *wish = Wish { verify: Some(token), complete: None };
             new

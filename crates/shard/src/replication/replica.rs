@@ -84,7 +84,6 @@ impl Replica {
             self.until(tokio::time::timeout(pause, wishes.changed())).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        self.verification.end().await;
     }
 
     /// Everything in order; returns only what stops it.
@@ -104,7 +103,7 @@ impl Replica {
                 && self.verification.is_new(token)
             {
                 self.compare().await?;
-                self.verification.start(token, &self.copy);
+                self.verification.start(token, &self.copy).await?;
                 continue;
             }
             match wish.complete {
@@ -127,7 +126,7 @@ impl Replica {
             biased;
             () = shared.end.cancelled() => Err(PullError::Interrupted),
             _ = wishes.wait_for(|wish| *wish != present) => Ok(()),
-            () = self.verification.finished() => Ok(()),
+            () = self.verification.finished(&self.copy) => Ok(()),
         }
     }
 

@@ -1,28 +1,30 @@
 //! Proving that the copy is the source's, byte for byte: equal digests at one seq, then every own byte read again.
 //!
-//! Comparing stops the copy for a moment; reading goes on beside following and may take hours. Locks are left out: they
-//! travel last.
+//! Comparing stops the copy for a moment; reading goes on beside following and may take hours: it is a deep verify like any other, at
+//! the shard's pace, and goes on after a restart. Locks are left out of the comparison: they travel last.
 
 use super::copy::Copy;
 use super::error::PullError;
 use super::harvest::named;
 use super::job::Shared;
 use super::replica::Replica;
-use crate::engine::{EngineError, FinalState, Reread, VerifiedRecord};
+use crate::engine::{DeepVerifyId, DeepVerifyRecord, EngineError, FinalState, VerifiedRecord};
 use shardlift_model::Token;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// How often the digests are compared while the source moves on in between.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// The reading of own bytes, if one is under way.
+/// Between two looks whether the reading has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The reading of own bytes, if one is waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Verification {
     started: Option<Token>,
     compared: Option<FinalState>,
-    reading: Option<JoinHandle<Result<Reread, EngineError>>>,
+    reading: Option<DeepVerifyId>,
 }
 
 impl Verification {
@@ -30,59 +32,44 @@ impl Verification {
         self.started != Some(token)
     }
 
-    pub(super) fn start(&mut self, token: Token, copy: &Copy) {
-        if let Some(reading) = self.reading.take() {
-            reading.abort();
-        }
+    pub(super) async fn start(&mut self, token: Token, copy: &Copy) -> Result<(), EngineError> {
+        self.reading = Some(copy.read_again(token).await?);
         self.started = Some(token);
-        let copy = copy.clone();
-        self.reading = Some(tokio::spawn(async move { copy.reread().await }));
+        Ok(())
     }
 
-    /// Ready when a reading has ended; never when there is none.
-    pub(super) async fn finished(&mut self) {
-        loop {
-            match &self.reading {
-                Some(reading) if reading.is_finished() => return,
-                Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                None => std::future::pending().await,
-            }
+    /// Ready when the reading has ended; never when there is none.
+    pub(super) async fn finished(&self, copy: &Copy) {
+        let Some(id) = self.reading else { return std::future::pending().await };
+        while copy.was_read_again(id).is_none() {
+            tokio::time::sleep(LOOK).await;
         }
     }
 
     /// Takes the result of a reading that has ended.
     pub(super) async fn collect(&mut self, shared: &Arc<Shared>, copy: &Copy) -> Result<(), PullError> {
-        if !self.reading.as_ref().is_some_and(JoinHandle::is_finished) {
-            return Ok(());
+        let read = self.reading.and_then(|id| copy.was_read_again(id));
+        let (Some(read), Some(state)) = (read, self.compared) else { return Ok(()) };
+        self.reading = None;
+        if let Some(problem) = problem(&read) {
+            return Err(PullError::Failed(problem));
         }
-        let (Some(reading), Some(state)) = (self.reading.take(), self.compared) else { return Ok(()) };
-        let read = match reading.await {
-            Ok(read) => read?,
-            Err(error) => return Err(PullError::Failed(format!("reading the own bytes ended badly: {error}"))),
-        };
-        if !read.mismatched.is_empty() {
-            let names = named(read.mismatched.iter());
-            let count = read.mismatched.len();
-            return Err(PullError::Failed(format!("{count} own object(s) read back with other bytes: {names}")));
-        }
-        let verified = VerifiedRecord { state, objects_read: read.objects, bytes_read: read.bytes };
+        let verified = VerifiedRecord { state, objects_read: read.objects_read, bytes_read: read.bytes_read };
         let message = crate::control::message::verified(&verified);
         copy.record_verified(verified).await?;
         shared.progress.update(|replica| replica.verified = Some(message));
         Ok(())
     }
+}
 
-    /// Ends a reading; it changes nothing, so it may stop anywhere.
-    pub(super) async fn end(mut self) {
-        if let Some(reading) = self.reading.take() {
-            reading.abort();
-            if let Err(error) = reading.await
-                && !error.is_cancelled()
-            {
-                tracing::error!(%error, "reading the own bytes ended badly");
-            }
-        }
+/// Why a reading proves nothing. What was damaged at the source already is no fault of the copy.
+fn problem(read: &DeepVerifyRecord) -> Option<String> {
+    if let Some(failure) = &read.failure {
+        return Some(format!("the own bytes were not all read again: {failure}"));
     }
+    let count = read.damaged + read.missing;
+    let names = named(read.names.iter());
+    (count > 0).then(|| format!("{count} own object(s) read back with other bytes or not at all: {names}"))
 }
 
 impl Replica {

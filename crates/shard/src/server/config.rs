@@ -48,6 +48,8 @@ struct Raw {
     readmission_per_second: Option<u32>,
     /// How long after a node's promotion its new sessions are let in at a rate.
     readmission_window_seconds: Option<u64>,
+    /// Bytes that deep verifies read in a second, all together. 0: without a limit.
+    deep_verify_bytes_per_second: Option<u64>,
     tls: RawTls,
 }
 
@@ -169,6 +171,8 @@ impl RawConfig for Raw {
         engine.append_only = self.append_only;
         engine.forward_max = time(self.client_forward_ms_max, engine.forward_max)?;
         engine.readmission = readmission(self.readmission_per_second, self.readmission_window_seconds)?;
+        engine.deep_verify_bytes_per_second =
+            self.deep_verify_bytes_per_second.unwrap_or(engine.deep_verify_bytes_per_second);
         Ok(ShardConfig {
             name: self.name,
             cluster: self.cluster,
@@ -244,6 +248,16 @@ ca = "ca.pem"
         let text = GOOD.replacen("data =", "readmission_per_second = 0\nreadmission_window_seconds = 7\ndata =", 1);
         let limits = ReadmissionLimits { per_second: 0, window: Duration::from_secs(7) };
         assert_eq!(parse(&text).unwrap().engine.readmission, limits);
+    }
+
+    #[test]
+    fn deep_verifies_have_a_limit_unless_it_is_set_to_zero() {
+        let of = |line: &str| {
+            let text = GOOD.replacen("data =", &format!("{line}\ndata ="), 1);
+            parse(&text).unwrap().engine.deep_verify_bytes_per_second
+        };
+        assert_eq!([of(""), of("deep_verify_bytes_per_second = 0")], [256 << 20, 0]);
+        assert_eq!(of("deep_verify_bytes_per_second = 7"), 7);
     }
 
     #[test]

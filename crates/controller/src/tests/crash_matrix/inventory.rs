@@ -36,7 +36,8 @@ fn present(bench: &Bench) -> Inventory {
     let mut all = bench.yard.with(|copies| copies.all.clone());
     for ((_, name), copy) in &mut all {
         if *name == node() {
-            *copy = Copy { token: Copy::unknown().token, looks: 0, verified: false, ..copy.clone() };
+            let token = Copy::unknown().token;
+            *copy = Copy { token, looks: 0, verified: false, deep_verify: None, ..copy.clone() };
         }
     }
     all

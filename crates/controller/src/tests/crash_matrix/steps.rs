@@ -47,6 +47,9 @@ words! {
 /// Not a command of a stage, but one that goes to a shard all the same.
 pub(super) const RENEWAL: &str = "renew_fence";
 
+/// The same, of the soak.
+pub(super) const DEEP_VERIFY: &str = "deep_verify";
+
 /// A journal, read from its begin.
 pub(super) struct Replayed {
     pub(super) world: World,
@@ -115,7 +118,10 @@ impl Found {
             Effect::Send { token, shard, command, .. } => self.command(word(command), shard, *token),
             // A seal may be faster than its renewal: only the first one of a fence is a step that must come.
             Effect::RenewFence { shard, .. } => self.add(Spot::Command(RENEWAL, shard.clone(), 1)),
-            Effect::WatchSoak { token, follower, verify: true, .. } => self.command("verify_replica", follower, *token),
+            Effect::WatchSoak { token, writer, follower, verify: true, .. } => {
+                self.command("verify_replica", follower, *token);
+                self.command(DEEP_VERIFY, writer, *token);
+            }
             Effect::Probe { generation, .. } => self.add(Spot::Probe(generation.0)),
             Effect::SyncRouters { .. } => {
                 let routes = world.routes();

@@ -28,9 +28,18 @@ pub(crate) struct Copy {
     /// It was given up as the writer: what it has parted from what the others have.
     pub(crate) deposed: bool,
     pub(crate) verified: bool,
+    /// The token and number of its last deep verify, with what that has found; one that has not ended when there is none.
+    pub(crate) deep_verify: Option<(Token, u64, Option<Found>)>,
     pub(crate) looks: u32,
     pub(crate) seen: Vec<String>,
     pub(crate) legacy_ended: bool,
+}
+
+/// What a deep verify has found.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Found {
+    pub(crate) damaged: u64,
+    pub(crate) missing: u64,
 }
 
 /// What a shard is told.
@@ -39,6 +48,7 @@ pub(crate) enum Order {
     Offer { target: String },
     StartReplica { source: ShardId },
     VerifyReplica,
+    DeepVerify { run: u64 },
     Fence,
     RenewFence,
     Unfence,
@@ -61,6 +71,7 @@ impl Order {
             Self::Offer { .. } => "offer",
             Self::StartReplica { .. } => "start_replica",
             Self::VerifyReplica => "verify_replica",
+            Self::DeepVerify { .. } => "deep_verify",
             Self::Fence => "fence",
             Self::RenewFence => "renew_fence",
             Self::Unfence => "unfence",
@@ -108,6 +119,7 @@ impl Copy {
             stocked: false,
             deposed: false,
             verified: false,
+            deep_verify: None,
             looks: 0,
             seen: vec![],
             legacy_ended: false,
@@ -135,6 +147,7 @@ impl Copy {
                 self.seq = giver.seq.min(expected.seq);
                 self.seen.clone_from(&giver.seen);
             }
+            Order::DeepVerify { run } => self.read_again(*run)?,
             Order::EndLegacyCredentials if self.mode == NodeMode::Serving => self.legacy_ended = true,
             Order::VerifyReplica | Order::CompleteReplica { .. } => return Err(refused("it is no incoming copy")),
             Order::EndLegacyCredentials => return Err(refused("it is not served here")),
@@ -144,6 +157,18 @@ impl Copy {
             Order::TakeStock => self.take_stock()?,
             Order::Depose => self.depose()?,
             Order::Detach | Order::Quarantine | Order::Restore | Order::DiscardReplica => self.put_aside(order)?,
+        }
+        Ok(())
+    }
+
+    /// It reads fast and finds nothing wrong.
+    fn read_again(&mut self, run: u64) -> Result<(), Fault> {
+        if matches!(self.mode, NodeMode::Discarded | NodeMode::Quarantined) {
+            return Err(refused("its objects are not in their place"));
+        }
+        let place = |token: Token, run: u64| (token.place(), run);
+        if self.deep_verify.is_none_or(|(token, last, _)| place(token, last) < place(self.token, run)) {
+            self.deep_verify = Some((self.token, run, Some(Found::default())));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::FinalState;
 use crate::engine::EngineError;
 use serde::{Deserialize, Serialize};
-use shardlift_model::{ShardId, UnixMillis};
+use shardlift_model::{ShardId, Token, UnixMillis};
 
 /// Where the requests of a node's clients are forwarded to: the writer that this shard has handed the node to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct ReplicaRecord {
     /// A comparison was asked for and has not come to its end.
     #[serde(default)]
     pub verify_asked: bool,
+    /// Of the last command to compare. The same one again, also from a later leader, changes nothing.
+    #[serde(default)]
+    pub(crate) verify_token: Option<Token>,
 }
 
 /// An equal comparison with the source.
@@ -72,6 +75,17 @@ impl ReplicaRecord {
         }
         self.applied_seq = seq;
         Ok(())
+    }
+
+    /// A command to compare: one that is new wants a new proof. The answer is the token that names the comparison.
+    pub(crate) fn ask_to_verify(&mut self, token: Token) -> Token {
+        match self.verify_token {
+            Some(known) if known.place() == token.place() => known,
+            _ => {
+                (self.verified, self.verify_asked, self.verify_token) = (None, true, Some(token));
+                token
+            }
+        }
     }
 
     /// Of a former writer, which held what the new one held at `seq` of its journal.

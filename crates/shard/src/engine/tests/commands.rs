@@ -202,7 +202,7 @@ async fn a_discarded_copy_leaves_its_token_and_its_neighbour() {
     assert!(!dir.path().join("acme/data").exists() && !dir.path().join("acme/config").exists());
     assert!(dir.path().join("acme/index/notes.txt").exists(), "what is not an object stays");
     assert!(engine.open_object(&neighbour, theirs).await.unwrap().is_some());
-    assert!(engine.reread(&neighbour, |_, _| {}).await.unwrap().mismatched.is_empty());
+    assert!(reread(&engine, &neighbour).await.mismatched.is_empty());
     // It can come again.
     engine.start_incoming(&copy, Token::new(1, 2, 1), shard("a"), "a:1".to_owned(), false).await.unwrap();
     engine.put_replica(&copy, record(ObjectKind::Data, b"ours"), Bytes::from("ours"), false).await.unwrap();

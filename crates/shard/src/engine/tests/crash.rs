@@ -118,8 +118,8 @@ async fn acknowledged_puts_and_deletes_survive_kill_9_at_any_instant() {
         }
         let (changes, last) = engine.changes(&node, 0, usize::MAX).await.unwrap();
         assert!(changes.iter().map(|change| change.seq).eq(1..=last), "round {round}: the journal has gaps");
-        let reread = engine.reread(&node, |_, _| {}).await.unwrap();
-        assert!(reread.mismatched.is_empty(), "round {round}: {:?}", reread.mismatched);
+        let found = reread(&engine, &node).await;
+        assert!(found.mismatched.is_empty(), "round {round}: {:?}", found.mismatched);
         engine.close().await.unwrap();
     }
     println!("{ROUNDS} kills, {} objects acknowledged", told.len());

@@ -112,11 +112,11 @@ async fn rereading_finds_what_rotted_on_disk() {
     let rotten = put(&engine, &node, ObjectKind::Data, b"rots").await;
     let gone = put(&engine, &node, ObjectKind::Index, b"goes").await;
     put(&engine, &node, ObjectKind::Keys, b"stays").await;
-    assert!(engine.reread(&node, |_, _| {}).await.unwrap().mismatched.is_empty());
+    assert!(reread(&engine, &node).await.mismatched.is_empty());
     std::fs::write(engine.layout.file(&node, &rotten), b"r0ts").unwrap();
     std::fs::remove_file(engine.layout.file(&node, &gone)).unwrap();
-    let reread = engine.reread(&node, |_, _| {}).await.unwrap();
-    assert_eq!((reread.objects, reread.bytes, reread.mismatched), (3, 9, vec![rotten, gone]));
+    let found = reread(&engine, &node).await;
+    assert_eq!((found.objects, found.bytes, found.mismatched), (3, 9, vec![rotten, gone]));
     assert_eq!(engine.usage().alarms, 1, "what is gone");
     assert_eq!(engine.node(&node).unwrap().damaged, 1, "what has rotted is on record");
 }

@@ -95,7 +95,7 @@ async fn a_good_copy_is_not_given_up_for_what_has_rotted_at_the_source_since() {
     let key = source.put(ObjectKind::Data, &bytes_of(600, 5_000)).await;
     super::world::caught_up(&source, &target).await;
     source.flip(key);
-    assert_eq!(source.engine.reread(&node(), |_, _| ()).await.unwrap().mismatched, [key]);
+    assert_eq!(crate::engine::tests::reread(&source.engine, &node()).await.mismatched, [key]);
     eventually("it is told", || async { target.replica().await.failure.contains("the copy here is good") }).await;
     assert_eq!(std::fs::read(target.path(key)).unwrap(), bytes_of(600, 5_000), "INV-07");
     assert!(!target.engine.object(&node(), key).await.unwrap().unwrap().is_damaged());
