@@ -11,14 +11,14 @@ pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBat
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
 pub use nodes::{
     AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
-    WriteOffNode,
+    VerifyNode, WriteOffNode,
 };
 pub use plans::{PlanCommand, PlanDraft};
 pub use roles::{
     ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
     RunRole, ShardCommand,
 };
-pub use values::{HostName, NamedReason, Quota, Span, Switch};
+pub use values::{HostName, NamedReason, Pace, Quota, Span, Switch};
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};

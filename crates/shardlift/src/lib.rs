@@ -32,6 +32,7 @@ mod serve;
 mod status;
 mod template;
 mod tokens;
+mod verify;
 mod wait;
 
 pub use run::main;

@@ -5,10 +5,12 @@
 
 mod fleet;
 mod tables;
+mod verify;
 mod way_back;
 
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
 pub(crate) use tables::{batch_table, check_text, progress, router_table, shard_table, status_text};
+pub(crate) use verify::{verify_line, verify_text};
 pub(crate) use way_back::{batch_way_back, doctor_text, flip_words, loss_text, node_way_back};
 
 use crate::cli::Format;

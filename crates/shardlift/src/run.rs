@@ -4,7 +4,7 @@ use crate::cli::{Cli, Command, NodeCommand, OperatorCommand, RouterCommand, Shar
 use crate::exit::{Exit, Failure};
 use crate::{
     batches, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, rollback, serve, status,
-    tokens,
+    tokens, verify,
 };
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
@@ -103,6 +103,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Explain { node } => nodes::explain(global, &node).await,
         NodeCommand::Define(arguments) => nodes::define(global, arguments).await,
         NodeCommand::Set(arguments) => nodes::set(global, arguments).await,
+        NodeCommand::Verify(arguments) => verify::verify(global, arguments).await,
         NodeCommand::Token(arguments) => nodes::token(global, arguments).await,
         NodeCommand::Enroll(arguments) => enroll::enroll(global.output, arguments).await,
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,

@@ -9,7 +9,7 @@ use shardlift_api::fault::FaultKind;
 use shardlift_api::v1::router_control_client::RouterControlClient;
 use shardlift_api::v1::shard_control_client::ShardControlClient;
 use shardlift_api::v1::{
-    ApplyRoutesRequest, CompleteReplicaRequest, DeposeRequest, DetachRequest, DiscardReplicaRequest,
+    ApplyRoutesRequest, CompleteReplicaRequest, DeepVerifyRequest, DeposeRequest, DetachRequest, DiscardReplicaRequest,
     EndLegacyCredentialsRequest, FenceRequest, GetNodeRequest, GetRoutesRequest, GetRoutesResponse, NodeDigest,
     NodeSettings, NodeStatus, OfferNodeRequest, PromoteRequest, QuarantineRequest, RenewFenceRequest, RestoreRequest,
     RetireRequest, Route, SealRequest, SetNodeRequest, StartReplicaRequest, TakeStockRequest, Token, UnfenceRequest,
@@ -77,6 +77,7 @@ async fn all_commands(client: &mut ShardControlClient<Channel>, token: Token) ->
     let offer = OfferNodeRequest { node: node.clone(), token, target: elsewhere };
     let complete = CompleteReplicaRequest { node: node.clone(), token, r#final: r#final.clone() };
     let seal = SealRequest { node: node.clone(), token, r#final };
+    let deep_verify = DeepVerifyRequest { node: node.clone(), token, bytes_per_second: 0, run: u64::MAX };
     let name = || node.clone();
     vec![
         ("set", client.set_node(set).await.err()),
@@ -85,6 +86,7 @@ async fn all_commands(client: &mut ShardControlClient<Channel>, token: Token) ->
         ("unfence", client.unfence(UnfenceRequest { node: name(), token }).await.err()),
         ("offer", client.offer_node(offer).await.err()),
         ("start", client.start_replica(start).await.err()),
+        ("deep verify", client.deep_verify(deep_verify).await.err()),
         ("verify", client.verify_replica(VerifyReplicaRequest { node: name(), token }).await.err()),
         ("complete", client.complete_replica(complete).await.err()),
         ("seal", client.seal(seal).await.err()),

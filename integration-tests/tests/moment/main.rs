@@ -8,6 +8,7 @@ mod yard;
 use anyhow::{Context as _, Result, ensure};
 use integration_tests::conformance::ask;
 use integration_tests::{eventually, tool};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use yard::{Planned, STEP_TIME_MAX, Yard, of_all, reasons, waiting};
 
@@ -130,6 +131,61 @@ async fn nobody_is_fenced_while_a_router_is_silent() -> Result<()> {
         ensure!(yard.locks("shard-b", node)?.len() == 1, "{node}: what was stored meanwhile is not at the target");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_flipped_bit_at_the_target_is_found_by_a_deep_verify_and_makes_the_verdict_bad() -> Result<()> {
+    let test = "a_flipped_bit_at_the_target_is_found_by_a_deep_verify_and_makes_the_verdict_bad";
+    let Some(restic) = tool(test, "restic") else { return Ok(()) };
+    let node = "acme/web";
+    let soak = "soak = { min = \"1h\", verify = true }".to_owned();
+    let yard = Yard::lay("moment-verify", restic, &[node], &[("night", soak, &[node])]).await?;
+    yard.start("night").await?;
+    yard.soaks("night").await?;
+    eventually("the target has read its bytes", STEP_TIME_MAX, || async {
+        let view = yard.batch("night").await?;
+        let read = &view["nodes"][0]["deep_verify"];
+        ensure!(read["shard"] == "shard-b" && read["ended_unix_ms"].as_u64() > Some(0), "{view}");
+        ensure!(read["damaged"] == 0 && read["missing"] == 0 && read["objects_read"].as_u64() > Some(3), "{view}");
+        ensure!(view["verdict"] == "", "{view}");
+        ensure!(!reasons(&view).contains(node), "its soak has shown all but its time: {view}");
+        Ok(())
+    })
+    .await?;
+    let good = yard.cluster.cli().run(&["node", "verify", node, "--wait"]).await?;
+    ensure!(good.is_ok() && good.stdout.contains("shard-b (target)"), "{good:?}");
+
+    let pack = flip_a_bit(&yard.cluster.repository("shard-b", node).join("data"))?;
+    let bad = yard.cluster.cli().run(&["node", "verify", node, "--wait"]).await?;
+    ensure!(bad.code == Some(5) && bad.stderr.contains("1 objects of acme/web are damaged"), "{bad:?}");
+    ensure!(bad.stdout.contains(&format!("data/{pack}")), "{bad:?}");
+    eventually("the verdict is bad", STEP_TIME_MAX, || async {
+        let view = yard.batch("night").await?;
+        let verdict = view["verdict"].as_str().unwrap_or_default();
+        ensure!(verdict.starts_with("bad: ") && verdict.contains("acme/web"), "{view}");
+        ensure!(verdict.contains("of the target, shard-b,") && verdict.contains(&pack), "{verdict}");
+        Ok(())
+    })
+    .await?;
+    // The old copy is good, and stays so.
+    let old = yard.cluster.cli().run(&["node", "verify", node, "--shard", "source", "--wait"]).await?;
+    ensure!(old.is_ok() && old.stdout.contains("source (source)"), "{old:?}");
+    Ok(())
+}
+
+/// Rot in the first pack of a folder of packs; its name.
+fn flip_a_bit(packs: &Path) -> Result<String> {
+    for folder in std::fs::read_dir(packs)? {
+        if let Some(pack) = std::fs::read_dir(folder?.path())?.next() {
+            let path = pack?.path();
+            let mut bytes = std::fs::read(&path)?;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes)?;
+            return Ok(path.file_name().context("no name")?.to_string_lossy().into_owned());
+        }
+    }
+    anyhow::bail!("no pack in {}", packs.display())
 }
 
 #[tokio::test]

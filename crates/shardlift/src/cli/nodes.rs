@@ -1,6 +1,6 @@
 //! What an operator asks about nodes, and what a client's machine asks.
 
-use super::values::{NamedReason, Quota, Span, Switch};
+use super::values::{NamedReason, Pace, Quota, Span, Switch};
 use clap::{Args, Subcommand};
 use shardlift_model::{CustomerId, NodeId, ServerName, ShardId};
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub enum NodeCommand {
     Define(DefineNode),
     /// Change a node's quota, append-only flag and holds
     Set(SetNode),
+    /// Deep verify: have a shard read all objects of a node again from its disk
+    Verify(VerifyNode),
     /// Make a one-time token with which a node's machine gets its certificate
     Token(NodeToken),
     /// On the client's machine: get the certificate that restic takes
@@ -111,6 +113,34 @@ pub struct SetNode {
     /// A hold that is over; may be repeated.
     #[arg(long, value_name = "ID")]
     pub end_hold: Vec<String>,
+}
+
+/// A copy that is to be read again.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node verify acme/web-1 --wait
+  shardlift node verify acme/web-1 --limit 50MiB
+  shardlift node verify acme/web-1 --shard source --wait -o json
+
+The shard that serves the node reads every object again, past its page cache where the file system lets it, at the pace
+that its configuration allows (deep_verify_bytes_per_second), and goes on after a restart. The same command joins one that is
+under way. Damage that came with a move by an operator's leave is told apart from damage that arose at this shard.
+The exit code is 5 when objects are known to be damaged or missing, those of the former sort apart; use --wait to know all.")]
+pub struct VerifyNode {
+    /// Which.
+    pub node: NodeId,
+    /// The shard whose copy is read [default: the one that serves the node].
+    #[arg(long)]
+    pub shard: Option<ShardId>,
+    /// Read at most so many bytes in a second, such as 50MiB; the shard's own limit holds in any case.
+    #[arg(long, value_name = "SIZE")]
+    pub limit: Option<Pace>,
+    /// Stay and show progress until all is read; Ctrl-C leaves it going.
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after this time; the reading goes on.
+    #[arg(long, value_name = "TIME", requires = "wait")]
+    pub timeout: Option<Span>,
 }
 
 /// A one-time token.

@@ -78,6 +78,20 @@ impl FromStr for Quota {
     }
 }
 
+/// A number of bytes in a second: `50MiB`, `50MiB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace(pub u64);
+
+impl FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a number of bytes in a second such as 50MiB or 800KiB/s");
+        let size: Quota = text.strip_suffix("/s").unwrap_or(text).parse().map_err(|_| bad())?;
+        size.0.map(Self).ok_or_else(bad)
+    }
+}
+
 /// Something that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
@@ -145,6 +159,15 @@ mod tests {
         let of = |text: &str| text.parse::<Quota>().map(Quota::bytes);
         assert_eq!([of("none"), of("7"), of("20MiB"), of("2TiB")], [Ok(0), Ok(7), Ok(20 << 20), Ok(2 << 40)]);
         for bad in ["", "0", "GiB", "1GB", "-1", "1.5GiB", "99999999TiB"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pace_is_a_size_in_a_second() {
+        let of = |text: &str| text.parse::<Pace>().map(|pace| pace.0);
+        assert_eq!([of("7"), of("50MiB"), of("800KiB/s")], [Ok(7), Ok(50 << 20), Ok(800 << 10)]);
+        for bad in ["", "none", "0", "/s", "50MiB/h", "-1"] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

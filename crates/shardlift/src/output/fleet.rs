@@ -1,6 +1,7 @@
 //! Nodes, for people.
 
 use super::tables::{phase, progress};
+use super::verify::verify_line;
 use super::way_back::{batch_way_back, flip_words, node_way_back};
 use super::{bytes, clean, fields, instant, or_dash, span, table};
 use shardlift_api::v1;
@@ -46,6 +47,7 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
         ("progress", progress_of.map_or_else(String::new, |p| progress(Some(p)))),
         ("lag", lag),
         ("verified", verified),
+        ("deep verify", node.deep_verify.as_ref().map_or_else(String::new, verify_line)),
         ("waits for", node.waiting_for.clone()),
         ("held because", node.held_because.clone()),
         ("way back", way_back.map_or_else(String::new, |_| node_way_back(node))),
