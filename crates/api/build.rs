@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 21] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -22,6 +22,7 @@ const SHOWN: [&str; 20] = [
     "DeepVerifyView",
     "WayBack",
     "LossPreview",
+    "BatchLossPreview",
     "DiagnoseResponse",
     "Finding",
 ];

@@ -45,10 +45,10 @@ pub const ROWS: &[Row] = rows! {
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
-        "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "ListBatches",
-        "StartBatch",
-        "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode", "RollBackNode", "PreviewLoss", "WriteOffWriter",
-        "RestoreNode", "Diagnose", "RetryNode", "CreateEnrolmentToken",
+        "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan",
+        "ListBatches", "StartBatch", "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode",
+        "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "Diagnose", "RetryNode",
+        "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",
     ];
     "Enrolment" => Caller::TokenInBody, ["Enrol"];

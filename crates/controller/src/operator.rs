@@ -21,8 +21,8 @@ use futures::StreamExt as _;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{Event, Input, World, decide};
-use shardlift_model::{BatchId, NodeId};
+use shardlift_migration::{Event, Input, decide};
+use shardlift_model::BatchId;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -61,30 +61,24 @@ pub(crate) struct OperatorService {
     issuer: Arc<Issuer>,
     /// Ends the streams, which would hold up the server's end.
     stop: CancellationToken,
+    /// Settings are read, changed and written: one at a time.
+    changing_settings: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl OperatorService {
-    pub(crate) const fn new(context: Context, issuer: Arc<Issuer>, stop: CancellationToken) -> Self {
-        Self { context, issuer, stop }
+    pub(crate) fn new(context: Context, issuer: Arc<Issuer>, stop: CancellationToken) -> Self {
+        Self { context, issuer, stop, changing_settings: Arc::default() }
     }
 
     async fn submit(&self, input: Input) -> Result<(), Fault> {
         self.context.inputs.submit(input).await.map_err(Fault::from)
     }
 
-    async fn roll_back_batch_checked(&self, name: &str, reason: String) -> Result<v1::BatchView, Fault> {
-        let batch: BatchId = convert::name("batch", name)?;
-        let nodes = |world: &'_ World| -> Vec<NodeId> {
-            let known = world.batches.get(&batch);
-            known.map_or_else(Vec::new, |batch| members(world, batch).map(|node| node.node.clone()).collect())
-        };
-        let nodes = self.context.shared.world(nodes);
-        self.not_too_far_behind(|world| nodes.iter().filter_map(|node| world.nodes.get(node)).collect())?;
-        self.batch(name, |batch| Input::RollBackBatch { batch, reason }).await
-    }
-
     /// Of one node, the canary, which is asked about first as for a rehearsal of its own.
-    async fn rehearse_batch_checked(&self, name: &str) -> Result<v1::BatchView, Fault> {
+    async fn rehearse_batch_checked(&self, name: &str, losses: &loss::Losses) -> Result<v1::BatchView, Fault> {
+        if losses.len() > 0 {
+            return Err(Fault::new(FaultKind::Invalid, loss::REHEARSAL_LOSES_NOTHING));
+        }
         let batch: BatchId = convert::name("batch", name)?;
         let input = Input::RehearseBatch { batch: batch.clone() };
         let canary = self.context.shared.world(|world| {
@@ -256,15 +250,21 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn roll_back_batch(&self, request: Request<v1::RollBackBatchRequest>) -> Answer<v1::BatchView> {
         let asker = asker(&request);
-        let v1::RollBackBatchRequest { batch: name, reason, rehearse } = request.into_inner();
+        let v1::RollBackBatchRequest { batch: name, reason, rehearse, accepted_losses } = request.into_inner();
+        let losses = loss::Losses::try_from(accepted_losses)?;
         if rehearse {
-            let result = self.rehearse_batch_checked(&name).await;
+            let result = self.rehearse_batch_checked(&name, &losses).await;
             audit(&asker, "rehearse rollback of batch", &name, &result);
             return Ok(Response::new(result?));
         }
-        let reason = fleet::reason("rolled back", &asker, &reason);
-        let result = self.roll_back_batch_checked(&name, reason).await;
-        audit(&asker, "roll back batch", &name, &result);
+        let (reason, given_up) = (fleet::reason("rolled back", &asker, &reason), losses.len());
+        let result = self.roll_back_batch_checked(&name, reason, losses).await;
+        if given_up > 0 {
+            let subject = format!("{name}, giving up what the writers of {given_up} nodes stored last");
+            audit(&asker, "roll back batch without writers", &subject, &result);
+        } else {
+            audit(&asker, "roll back batch", &name, &result);
+        }
         Ok(Response::new(result?))
     }
 
@@ -291,6 +291,10 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn preview_loss(&self, request: Request<v1::PreviewLossRequest>) -> Answer<v1::LossPreview> {
         Ok(Response::new(self.preview_loss_of(&request.into_inner().node).await?))
+    }
+
+    async fn preview_batch_loss(&self, request: Request<v1::PreviewBatchLossRequest>) -> Answer<v1::BatchLossPreview> {
+        Ok(Response::new(self.preview_batch_loss_of(&request.into_inner().batch).await?))
     }
 
     async fn write_off_writer(&self, request: Request<v1::WriteOffWriterRequest>) -> Answer<v1::FleetNode> {

@@ -88,7 +88,8 @@ pub(crate) fn tell(event: &Event, before: &World) -> Told {
         | Event::TakeoverStarted { .. }
         | Event::StockTaken { .. }
         | Event::TakeoverCommitted { .. }
-        | Event::WriterWrittenOff { .. } => nodes::tell_of_node(event, before),
+        | Event::WriterWrittenOff { .. }
+        | Event::SettingsChanged { .. } => nodes::tell_of_node(event, before),
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
         let back = Event::StageEntered { node: node(), stage: Stage::RolledBack, step: Step(1), at: UnixMillis(1) };
         world.nodes.get_mut(&node()).unwrap().migration = Some(moving.clone());
         assert!(tell(&back, &world).customer.unwrap().contains("no backup was lost"));
-        moving.takeover = Some(Takeover { after_seq: 7, stock: None, written_off: false });
+        moving.takeover = Some(Takeover { after_seq: 7, stock: None });
         world.nodes.get_mut(&node()).unwrap().migration = Some(moving);
         assert_eq!(tell(&back, &world).customer, None);
         let at = UnixMillis(1_764_000_000_000);

@@ -12,6 +12,7 @@ mod going_back;
 mod moving;
 mod refusing;
 mod serving;
+mod taking_batches_over;
 mod taking_over;
 mod verifying;
 mod yard;

@@ -39,6 +39,11 @@ impl World {
                     node.certificate = CertificateState::InUse { serial: serial.clone() };
                 }
             }
+            Event::SettingsChanged { node, settings, .. } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.settings = Some(settings.clone());
+                }
+            }
             Event::StatusTokenGranted { token, grant } => {
                 self.status_tokens.insert(*token, grant.clone());
             }
@@ -75,6 +80,7 @@ impl World {
                     serials: Vec::new(),
                     old_copies: BTreeSet::new(),
                     taken_over: None,
+                    settings: None,
                     migration: None,
                 };
                 self.nodes.insert(node.clone(), found);

@@ -1,5 +1,6 @@
 //! Commands to shards. Each is idempotent: the same command with the same token has the same outcome.
 
+use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
 use shardlift_model::{Sha256, ShardId};
 
@@ -53,6 +54,8 @@ pub enum Command {
         expected: FinalState,
         /// The giver: the one shard that may read the node from then on.
         follower: ShardId,
+        /// What an operator set since the taker was the writer last. `None` where it came with the last changes.
+        settings: Option<Settings>,
     },
     /// Giver: forward clients to the new writer, and follow it.
     Retire {

@@ -46,7 +46,7 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::PauseBatch { batch } => batches::pause(world, batch),
         Input::ResumeBatch { batch } => batches::resume(world, batch),
         Input::ReleaseBatch { batch, force } => soak::release(world, batch, *force, now),
-        Input::RollBackBatch { batch, reason } => back::roll_back_batch(world, batch, reason, now),
+        Input::RollBackBatch { batch, reason, losses } => back::roll_back_batch(world, batch, reason, losses, now),
         Input::CutoverClear { batch, idle, routers } => {
             Ok(batches::cutover_clear(world, batch, Clear { idle: *idle, routers: *routers }, now))
         }
@@ -57,6 +57,9 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::WriteOffWriter { node } => takeover::write_off(world, node, now),
         Input::RehearseBatch { batch } => back::rehearse_batch(world, batch, now),
         Input::RestoreNode { node } => back::restore(world, node, now),
+        Input::RecordSettings { node, generation, settings } => {
+            fleet::record_settings(world, node, *generation, settings)
+        }
         Input::SoakSeen { node, fact } => Ok(soak::seen(world, node, fact, now)),
         Input::RetryNode { node, accept_damaged } => moves::retry(world, node, *accept_damaged),
         Input::GrantEnrolment { node, token, expires_at } => enrolment::grant(world, node, *token, *expires_at, now),

@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Verdict};
 use crate::command::FinalState;
 use crate::node::Held;
+use crate::settings::Settings;
 use crate::soak::SoakFact;
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, EnrolmentGrant, Limits, Router, Shard, StatusGrant};
@@ -250,7 +251,7 @@ pub enum Event {
         /// The node with its new placement.
         placement: Placement,
     },
-    /// An operator said that a writer which was given up will never return.
+    /// An operator said that a former writer, which clients no longer need, will never return.
     WriterWrittenOff {
         /// Which node.
         node: NodeId,
@@ -272,6 +273,15 @@ pub enum Event {
         fact: SoakFact,
         /// When.
         at: UnixMillis,
+    },
+    /// The writer of a node has taken what an operator set for it.
+    SettingsChanged {
+        /// Which node.
+        node: NodeId,
+        /// Of the placement whose writer said so.
+        generation: Generation,
+        /// All of them.
+        settings: Settings,
     },
     /// A one-time token was made.
     EnrolmentGranted {

@@ -1,11 +1,13 @@
 //! What the state machines react to: operators, observations, and answers to effects.
 
 use crate::command::FinalState;
+use crate::settings::Settings;
 use crate::soak::SoakFact;
 use crate::world::{Limits, Router, Shard};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Term, Token, UnixMillis};
 use shardlift_planner::Plan;
+use std::collections::BTreeMap;
 
 /// Something that wants a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub enum Input {
         batch: BatchId,
         /// Why.
         reason: String,
+        /// Its nodes whose writer is gone for good: changes of the writer after this one are given up.
+        losses: BTreeMap<NodeId, u64>,
     },
     /// Every router and every source was asked whether a batch may flip now: the answer to `Effect::AskCutover`.
     CutoverClear {
@@ -127,7 +131,7 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// The writer of a node that was taken over will never return: do not wait for it any more.
+    /// The former writer of a node that went back will never return: do not wait for it any more.
     WriteOffWriter {
         /// Which.
         node: NodeId,
@@ -148,6 +152,15 @@ pub enum Input {
         node: NodeId,
         /// What was seen.
         fact: SoakFact,
+    },
+    /// The writer of a node has taken what an operator set for it.
+    RecordSettings {
+        /// Which.
+        node: NodeId,
+        /// Of the placement whose writer said so.
+        generation: Generation,
+        /// All of them.
+        settings: Settings,
     },
     /// Let a held node go on.
     RetryNode {

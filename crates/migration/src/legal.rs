@@ -140,6 +140,14 @@ pub enum Illegal {
         /// What is wrong.
         why: &'static str,
     },
+    /// Settings that cannot be recorded.
+    #[error("the settings of node `{node}`: {why}")]
+    Settings {
+        /// Which.
+        node: NodeId,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// A token or certificate that does not fit.
     #[error("enrolment: {0}")]
     Enrolment(&'static str),
@@ -164,6 +172,7 @@ impl World {
             | Event::EnrolmentGranted { .. }
             | Event::NodeEnrolled { .. }
             | Event::CertificateSeen { .. }
+            | Event::SettingsChanged { .. }
             | Event::StatusTokenGranted { .. } => self.legal_for_fleet(event),
             Event::PlanApplied { .. }
             | Event::BatchStarted { .. }

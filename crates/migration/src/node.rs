@@ -1,6 +1,7 @@
 //! One node: where it is, who owns it, and its present move.
 
 use crate::command::FinalState;
+use crate::settings::Settings;
 use crate::soak::SoakFacts;
 use crate::stage::{Direction, Phase, Stage, Way};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct Node {
     /// routers end what they have passed to another shard.
     #[serde(default)]
     pub taken_over: Option<Generation>,
+    /// What an operator set, as the writer last confirmed it. `None`: nothing was ever set.
+    #[serde(default)]
+    pub settings: Option<Settings>,
     /// The present or last move.
     pub migration: Option<Migration>,
 }
@@ -129,6 +133,9 @@ pub struct Migration {
     /// It goes back without its writer, or did.
     #[serde(default)]
     pub takeover: Option<Takeover>,
+    /// The former writer will never return: nobody waits for it, be it to follow or to give up what it has.
+    #[serde(default)]
+    pub written_off: bool,
 }
 
 /// A way back without the writer, which is gone for good: an operator gives up what only the writer has. Why:
@@ -139,8 +146,6 @@ pub struct Takeover {
     pub after_seq: u64,
     /// What the taker has: that, and nothing else, is committed.
     pub stock: Option<FinalState>,
-    /// The writer will never return: nobody waits for it to give up what it has.
-    pub written_off: bool,
 }
 
 /// What a shard said when it became the writer.
@@ -202,6 +207,7 @@ impl Migration {
             rehearsed: None,
             verdict_heeded: false,
             takeover: None,
+            written_off: false,
         }
     }
 
@@ -249,6 +255,19 @@ impl Migration {
     #[must_use]
     pub const fn is_concluded(&self) -> bool {
         self.stage.is_over() || matches!(self.stage, Stage::Deposing)
+    }
+
+    /// True while the node and what belongs to it are on their way between two shards: nothing can be set for it meanwhile.
+    #[must_use]
+    pub const fn changes_hands(&self) -> bool {
+        let rests = self.is_soaking() || self.is_concluded();
+        !rests && (self.stage.is_cutting_over() || self.is_undoing() || self.is_committed())
+    }
+
+    /// Where the move goes on once the former writer that it waits for is written off; `None` while it waits for none.
+    #[must_use]
+    pub fn written_off_leads_to(&self) -> Option<Stage> {
+        self.stage.written_off(self.way())
     }
 
     /// Where clients are still led although the node is placed elsewhere already, because the placement cannot serve it yet.

@@ -92,6 +92,20 @@ impl Stage {
         self != Self::TakingStock && self.allowed(way).any(|next| next == Self::TakingStock)
     }
 
+    /// Where a move goes on when the former writer, whose answer this stage waits for, is written off: it will never return.
+    /// `None` where nobody waits for a former writer.
+    ///
+    /// Only after the commit, with the new writer promoted: what it took in was verified, or given up by name, and the routes
+    /// lead to it. A seal is never written off, as all that keeps a silent writer from acknowledging is its own seal.
+    #[must_use]
+    pub const fn written_off(self, way: Way) -> Option<Self> {
+        match (self, way) {
+            (Self::Retiring, Way::Back) => Some(Self::Routing),
+            (Self::Detaching, Way::Back) | (Self::Deposing, Way::WithoutWriter) => Some(Self::RolledBack),
+            _ => None,
+        }
+    }
+
     /// Where an undo begins. `None` where the commit stands, and when an undo is under way or over.
     ///
     /// Before `StartReplica` was sent there is nothing to take back: an offer lets the target read and no more. From the
@@ -223,6 +237,18 @@ mod tests {
         let back = [Stage::Fencing, Stage::Completing, Stage::Resuming, Stage::Unfencing];
         assert!(begins(Direction::Back).eq(back));
         assert!(Stage::ALL.into_iter().all(|stage| !stage.begins_takeover(Way::WithoutWriter)));
+    }
+
+    #[test]
+    fn a_former_writer_is_written_off_only_where_the_next_stage_does_not_need_it() {
+        let mut found = Vec::new();
+        for (stage, way) in Stage::ALL.into_iter().flat_map(|stage| Way::ALL.map(|way| (stage, way))) {
+            let Some(next) = stage.written_off(way) else { continue };
+            assert!(stage.is_committed() && stage != Stage::Promoting, "{stage}: the new writer is not promoted yet");
+            assert!(stage.allowed(way).any(|allowed| allowed == next), "{stage} -> {next}");
+            found.push(stage);
+        }
+        assert_eq!(found, [Stage::Retiring, Stage::Detaching, Stage::Deposing]);
     }
 
     #[test]

@@ -224,10 +224,12 @@ impl Simulation {
         }
     }
 
-    /// A target burns down that serves a node, or is to.
+    /// A target burns down that serves a node, is to, or was the last to.
     fn lose_a_writer(&mut self) {
         let Some(node) = self.any_node() else { return };
-        let committed = self.bench.world.migration(&node).filter(|(_, moving)| moving.begins_takeover());
+        let committed = self.bench.world.migration(&node).filter(|(_, moving)| {
+            moving.begins_takeover() || (moving.takeover.is_none() && operators::is_back_at_its_source(moving))
+        });
         if let Some(target) = committed.map(|(_, moving)| moving.target.clone()) {
             self.shards.lose(&node, &target);
         }
@@ -303,6 +305,17 @@ proptest! {
     }
 }
 
+/// Whether the last way back before this event was one without the writer.
+fn was_taken_over(simulation: &Simulation, number: usize, node: &NodeId) -> bool {
+    let before = simulation.bench.journal[..number].iter().rev();
+    let mut ways = before.filter_map(|event| match event {
+        Event::TakeoverStarted { node: of, .. } if of == node => Some(true),
+        Event::RollbackStarted { node: of, .. } if of == node => Some(false),
+        _ => None,
+    });
+    ways.next().unwrap()
+}
+
 #[test]
 fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
     let mut stages = std::collections::BTreeSet::new();
@@ -327,8 +340,10 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
                 Event::RollbackUndone { .. } => "rollback undone",
                 Event::TakeoverStarted { .. } if stormy => "given up",
                 Event::TakeoverCommitted { .. } if stormy => "taken over",
-                Event::WriterWrittenOff { .. } => "written off",
+                Event::WriterWrittenOff { node, .. } if was_taken_over(&simulation, number, node) => "written off",
+                Event::WriterWrittenOff { .. } => "written off when all was back",
                 Event::RestoreStarted { .. } => "restored",
+                Event::SettingsChanged { .. } => "set",
                 Event::VerdictReached { verdict: Verdict::Good, .. } => "good",
                 Event::VerdictReached { .. } => "bad",
                 Event::PlanApplied { plan, .. } if plan.revision > 1 => "planned again",
@@ -359,9 +374,11 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
         ("given up", 10),
         ("taken over", 5),
         ("written off", 5),
+        ("written off when all was back", 3),
         ("good", 20),
         ("bad", 5),
         ("planned again", 10),
+        ("set", 10),
     ] {
         assert!(seen.get(kind).is_some_and(|count| *count >= least), "too tame: {kind}: {seen:?}");
     }

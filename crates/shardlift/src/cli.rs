@@ -18,7 +18,7 @@ pub use roles::{
     ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
     RunRole, ShardCommand,
 };
-pub use values::{HostName, NamedReason, Pace, Quota, Span, Switch};
+pub use values::{HostName, NamedReason, NodeSeq, Pace, Quota, Span, Switch};
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};

@@ -1,4 +1,4 @@
-//! How a command ends: a code for programs, one line about what went wrong and one about what to do for people.
+//! How a command ends: a code for programs; for people a line about what went wrong, and below it what to do.
 
 use shardlift_api::fault::{FaultKind, chain};
 use std::fmt;
@@ -64,7 +64,7 @@ pub struct Failure {
     pub exit: Exit,
     /// What went wrong, in one line.
     pub what: String,
-    /// What to do about it, in one line; empty when there is nothing to say.
+    /// What to do about it, mostly in one line; empty when there is nothing to say.
     pub advice: String,
 }
 
@@ -103,14 +103,14 @@ impl From<&tonic::Status> for Failure {
             Some(first) if !first.is_empty() => first.to_owned(),
             _ => format!("the controller answered {:?}", status.code()),
         };
-        Self { exit: kind.into(), what, advice: lines.collect::<Vec<_>>().join(" ") }
+        Self { exit: kind.into(), what, advice: lines.collect::<Vec<_>>().join("\n") }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        if self.advice.is_empty() { Ok(()) } else { write!(f, "\n  {}", self.advice) }
+        self.advice.lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -129,9 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn a_status_becomes_a_line_of_what_and_a_line_of_what_to_do() {
+    fn a_status_becomes_a_line_of_what_and_lines_of_what_to_do() {
         let status = tonic::Status::from(Fault::new(FaultKind::Refused, "the batch runs\npause it first"));
         assert_eq!(Failure::from(&status).to_string(), "the batch runs\n  pause it first");
+        let status = tonic::Status::from(Fault::new(FaultKind::Refused, "no\na: lost\nb: lost\nask"));
+        assert_eq!(Failure::from(&status).to_string(), "no\n  a: lost\n  b: lost\n  ask");
         let silent = Failure::from(&tonic::Status::unavailable(""));
         assert_eq!((silent.exit, silent.what.as_str()), (Exit::Unreachable, "the controller answered Unavailable"));
     }

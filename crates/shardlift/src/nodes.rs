@@ -95,7 +95,7 @@ pub(crate) async fn retry(global: &Global, arguments: RetryNode) -> Result<(), F
 pub(crate) async fn write_off(global: &Global, arguments: WriteOffNode) -> Result<(), Failure> {
     let connection = Connection::open(global)?;
     let node = arguments.node.to_string();
-    confirm(&format!("Wait no longer for the shard that {node} went back without?"), arguments.yes).await?;
+    confirm(&format!("Wait no longer for the shard that {node} went back from?"), arguments.yes).await?;
     let request = v1::WriteOffWriterRequest { node };
     let written_off = connection.answer(connection.client.clone().write_off_writer(request)).await?;
     print(global.output, &written_off, node_text)

@@ -5,6 +5,7 @@
 
 mod ends;
 mod loss;
+mod losses;
 mod rehearsal;
 
 use crate::cli::{Global, RollBackBatch, RollBackNode, Span};
@@ -87,9 +88,15 @@ pub(crate) async fn batch(connection: &Connection, global: &Global, arguments: R
     if arguments.rehearse {
         return rehearsal::batch(connection, global, arguments, &before).await;
     }
-    confirm(&format!("Move batch {name} back?"), arguments.yes).await?;
-    let request =
-        v1::RollBackBatchRequest { batch: name.to_string(), reason: arguments.reason.clone(), rehearse: false };
+    let accepted_losses = match &arguments.accept_loss {
+        Some(given) => losses::accepted(connection, global, &arguments, given).await?,
+        None => {
+            confirm(&format!("Move batch {name} back?"), arguments.yes).await?;
+            Vec::new()
+        }
+    };
+    let (batch, reason) = (name.to_string(), arguments.reason.clone());
+    let request = v1::RollBackBatchRequest { batch, reason, rehearse: false, accepted_losses };
     let begun = connection.answer(client.roll_back_batch(request)).await?;
     let end = BatchEnd::begun(&begun);
     let after = if arguments.wait {

@@ -72,7 +72,7 @@ pub fn meet(cutover: &Cutover, state: &mut State, request: Request, fate: Fate) 
         }
         Fate::LedAnew
             if !request.admitted
-                && sends_away(at.mode)
+                && (sends_away(at.mode) || is_left_waiting(state, request.shard))
                 && state.router.shard != request.shard
                 && !state.is_gone(state.router.shard) =>
         {
@@ -118,6 +118,11 @@ impl Request {
     const fn led_to(self, shard: u8) -> Self {
         Self { shard, via: shard, ..self }
     }
+}
+
+/// Nobody will tell a sealed shard that was written off what to do with its clients, should it be there: they lose patience.
+fn is_left_waiting(state: &State, shard: u8) -> bool {
+    state.record.written_off && state.record.writer != shard
 }
 
 const fn sends_away(mode: Mode) -> bool {

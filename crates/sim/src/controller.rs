@@ -121,6 +121,9 @@ pub fn advance(cutover: &Cutover, state: &mut State) -> bool {
         }
         Stage::Sealed if record.last.is_some() && record.verified == record.last => commit(cutover, state),
         Stage::Routing if state.router.version >= record.route_version => enter(cutover, state, Stage::Probing),
+        Stage::Detaching if record.written_off && !cutover.lacks(Mutant::WriteOffEndsWaiting) => {
+            enter(cutover, state, Stage::RolledBack)
+        }
         Stage::TakingStock if record.last.is_some() => takeover::commit(cutover, state),
         Stage::Redirecting if takeover::is_redirected(cutover, state) => enter(cutover, state, Stage::Promoting),
         Stage::Probing if probed(state) => match record.way() {

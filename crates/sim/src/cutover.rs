@@ -291,7 +291,9 @@ impl Cutover {
             Action::Meet(request, Fate::Admitted | Fate::Forwarded | Fate::LedAnew) => request.admitted,
             Action::Meet(request, _) => !request.admitted,
             Action::TakeOver => !state.record.held && state.record.takeovers >= self.bound.takeovers,
-            Action::WriteOff => stage != Stage::Deposing,
+            Action::WriteOff => {
+                self.bound.takeovers == 0 || (self.mutant.is_none() && stage.written_off(state.record.way()).is_none())
+            }
             Action::Lose => self.bound.takeovers == 0 || state.gone,
             Action::Deliver(Command { what: What::SetRoutes(version, _), .. }) => {
                 self.mutant.is_none() && version <= state.router.version

@@ -25,6 +25,8 @@
 //!   router only: a connection is opened to where the router leads at that time and lasts until the router ends it, which it
 //!   does in one step with the new table, before that counts as confirmed. A mutation that was let in may be carried out
 //!   after that; nobody is told.
+//! - **Write-off** ([`controller::write_off`]): where takeovers are allowed, an operator ends the waiting for a former writer,
+//!   gone or only silent, after a takeover or after the commit of a way back.
 //! - **Replication**: listing, then the journal entry by entry; the final delta; the comparison; the way back that follows
 //!   from the seq at which the new writer was promoted.
 //!
@@ -55,9 +57,10 @@
 //! - The stages from `catching_up` to `ready` are taken at once: no command between them changes anything that matters here.
 //! - Held moves are not there: no refusal that would hold one is reachable, else there would be a dead end. But for a
 //!   takeover whose new writer has less than its operator accepted: that one waits until an operator gives up more.
-//! - A target is lost only where the writer can be given up. One that is lost before the commit, or between its seal and the
-//!   end of a way back, is waited for by the protocol until it returns. Nobody releases a node whose writer is gone, or
-//!   plans a move to a shard that is gone or was written off.
+//! - A target is lost only where the writer can be given up, and from the commit of a way back on. One that is lost before
+//!   the commit forward, or between seal and commit of a way back, is waited for by the protocol until it returns. Nobody
+//!   releases a node whose writer is gone, or plans a move to a shard that is gone or was written off. A client that a shard
+//!   parks which was written off, and is there all the same, loses patience and comes again through the router.
 //! - There is one router. It holds a takeover's routes before the promotion; that all of many do is the same condition.
 //! - Routes name the placement from the commit's promotion on, those of a takeover from its commit on; the router's own
 //!   order by tokens is left out (see below).

@@ -77,11 +77,15 @@ pub enum Mutant {
     DeposedListsAnew,
     /// A copy that began at a deposed one can be detached.
     PartedCopyDetaches,
+    /// Who is silent is written off after the commit, and never taken for sealed.
+    SealIsNotWrittenOff,
+    /// A former writer that is written off is waited for no longer.
+    WriteOffEndsWaiting,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::TokenChecked,
         Self::TokenStep,
         Self::TokenPersisted,
@@ -116,6 +120,8 @@ impl Mutant {
         Self::DeposeBeforeNextMove,
         Self::DeposedListsAnew,
         Self::PartedCopyDetaches,
+        Self::SealIsNotWrittenOff,
+        Self::WriteOffEndsWaiting,
     ];
 
     /// What its absence breaks; all of it is found.
@@ -132,7 +138,8 @@ impl Mutant {
             Self::StockAsAccepted => &[LOSS],
             Self::DeposeBeforeNextMove => &[NO_DEAD_END, TABLE],
             Self::DeposedListsAnew => &[FOLLOW],
-            Self::PartedCopyDetaches => &[NO_DEAD_END],
+            Self::PartedCopyDetaches | Self::WriteOffEndsWaiting => &[NO_DEAD_END],
+            Self::SealIsNotWrittenOff => &[INV_01, INV_05],
             Self::NoUndoAfterCommit => &[INV_01, TABLE],
             Self::DrainBeforeFinalSeq => &[INV_02, FENCE],
             Self::SealNeedsFence | Self::SealComparesState | Self::ReverseDelta => &[INV_02, INV_05],
@@ -172,6 +179,8 @@ impl Mutant {
                 Bound { takeovers: 1, operations: 1, ..least }
             }
             Self::DeposeBeforeNextMove | Self::PartedCopyDetaches => Bound { takeovers: 1, plans_again: 1, ..least },
+            Self::SealIsNotWrittenOff => Bound { takeovers: 1, ways_back: 1, operations: 1, ..least },
+            Self::WriteOffEndsWaiting => Bound { takeovers: 1, ways_back: 1, ..least },
             Self::DeposedListsAnew => Bound { takeovers: 1, plans_again: 1, operations: 1, ..least },
             Self::ReverseDelta => Bound { ways_back: 1, operations: 1, ..least },
             Self::TokenChecked

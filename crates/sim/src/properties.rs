@@ -3,7 +3,7 @@
 use crate::cutover::Cutover;
 use crate::healing;
 use crate::journal::{Final, OBJECTS};
-use crate::state::{Gate, Mode, Replica, Request, SOURCE, Shard, State, TARGET, Told, other};
+use crate::state::{Gate, Mode, Record, Replica, Request, SOURCE, Shard, State, TARGET, Told, other};
 use shardlift_migration::{Direction, Stage};
 use stateright::Property;
 
@@ -84,7 +84,15 @@ pub const SOMETIMES: [(&str, Condition); 6] = [
 ];
 
 /// What must be reachable where writers are given up.
-pub const SOMETIMES_WITHOUT_WRITER: [(&str, Condition); 5] = [
+pub const SOMETIMES_WITHOUT_WRITER: [(&str, Condition); 7] = [
+    ("a target that is gone is written off, and nothing was lost", |_, state| {
+        let Record { stage, written_off, accepted, .. } = state.record;
+        state.gone && written_off && accepted.is_none() && stage == Stage::RolledBack
+    }),
+    ("a target that was only silent when it was written off still parks its clients", |_, state| {
+        let sealed = matches!(state.shard(TARGET).mode, Mode::Sealed(_));
+        !state.gone && state.record.written_off && state.record.stage == Stage::RolledBack && sealed
+    }),
     ("a node is taken over from a writer that is gone", |_, state| {
         state.gone && state.record.stage == Stage::Deposing && state.shard(SOURCE).is_open()
     }),

@@ -169,7 +169,12 @@ impl Operator {
             }
             Order::RollBackBatch(batch) | Order::Rehearse(batch) => {
                 let rehearse = matches!(order, Order::Rehearse(_));
-                let request = v1::RollBackBatchRequest { batch: batch.into(), reason: "as planned".into(), rehearse };
+                let request = v1::RollBackBatchRequest {
+                    batch: batch.into(),
+                    reason: "as planned".into(),
+                    rehearse,
+                    ..Default::default()
+                };
                 let ask = |mut client: OperatorClient<Channel>| {
                     let request = request.clone();
                     async move { client.roll_back_batch(request).await }

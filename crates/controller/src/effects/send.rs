@@ -6,10 +6,10 @@
 use super::Context;
 use crate::backoff::{Backoff, Bounds};
 use crate::channels::{Deadline as _, Within as _};
-use crate::wire::{final_state, node_digest};
+use crate::wire::{final_state, node_digest, with_settings};
 use shardlift_api::fault::{CODE_HEADER, Fault, FaultKind};
 use shardlift_api::v1::{self, shard_control_client::ShardControlClient};
-use shardlift_migration::{Command, Outcome};
+use shardlift_migration::{Command, Outcome, Settings};
 use shardlift_model::{NodeId, ShardId, Token};
 use std::time::Duration;
 use tonic::Status;
@@ -144,7 +144,10 @@ async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
             client.start_replica(RECORDED.on(request)).within(RECORDED).await?;
             Ok(Outcome::Done)
         }
-        Command::Promote { expected, follower } => {
+        Command::Promote { expected, follower, settings } => {
+            if let Some(settings) = settings {
+                set(&mut client, &node, token, settings).await?;
+            }
             let (r#final, follower) = (Some(node_digest(expected)), follower.as_str().to_owned());
             let request = v1::PromoteRequest { node, token, r#final, follower };
             let status = client.promote(LARGE.on(request)).within(LARGE).await?.into_inner();
@@ -172,6 +175,24 @@ async fn attempt(context: &Context, order: &Order) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Gives a shard what is recorded for a node that it is about to serve: before that, so that no client finds it without its
+/// holds. Under the token of the promotion: both are one step.
+async fn set(
+    client: &mut ShardControlClient<Channel>,
+    node: &str,
+    token: Option<v1::Token>,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let asked = RECORDED.on(v1::GetNodeRequest { node: node.to_owned() });
+    let said = client.get_node(asked).within(RECORDED).await?.into_inner().settings.unwrap_or_default();
+    let settings = Some(with_settings(said, settings));
+    client
+        .set_node(RECORDED.on(v1::SetNodeRequest { node: node.to_owned(), token, settings }))
+        .within(RECORDED)
+        .await?;
+    Ok(())
 }
 
 /// Where a shard is reached by other shards and by clients.

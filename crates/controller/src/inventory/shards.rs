@@ -175,6 +175,7 @@ mod tests {
             serials: vec![],
             old_copies: BTreeSet::new(),
             taken_over: None,
+            settings: None,
             migration: None,
         }
     }

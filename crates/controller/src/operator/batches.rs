@@ -5,7 +5,7 @@ use super::{progress, verify};
 use crate::clock;
 use crate::observed::Observed;
 use shardlift_api::v1;
-use shardlift_migration::{Batch, BatchPhase, Node, Stage, Verdict, World};
+use shardlift_migration::{Batch, BatchPhase, Migration, Node, Stage, Verdict, World};
 
 /// Reasons shown for one batch.
 const REASONS_MAX: usize = 20;
@@ -116,7 +116,11 @@ fn soak(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
 fn reasons(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
     let mut reasons = Vec::new();
     if batch.phase.is_over() {
-        return reasons;
+        // All that is left of it are shards that were given up and have not returned.
+        let waits = members(world, batch).filter(|node| node.is_moving());
+        let concluded = waits.filter(|node| node.migration.as_ref().is_some_and(Migration::is_concluded));
+        reasons.extend(concluded.map(|node| format!("{}: {}", node.node, waiting_for(world, observed, node))));
+        return bounded(reasons);
     }
     if batch.phase == BatchPhase::Planned {
         reasons.push(format!("an operator: shardlift batch start {}", batch.batch));
@@ -146,6 +150,10 @@ fn reasons(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
             reasons.push(format!("{}: {why}", node.node));
         }
     }
+    bounded(reasons)
+}
+
+fn bounded(mut reasons: Vec<String>) -> Vec<String> {
     if reasons.len() > REASONS_MAX {
         let left_out = reasons.len() - REASONS_MAX;
         reasons.truncate(REASONS_MAX);

@@ -193,8 +193,7 @@ impl OperatorService {
         let node = convert::node(&request.node)?;
         if let Some(accepted) = request.accepted_loss {
             if request.rehearse {
-                let text = "a rehearsal loses nothing: either rehearse, or accept a loss";
-                return Err(Fault::new(FaultKind::Invalid, text));
+                return Err(Fault::new(FaultKind::Invalid, super::loss::REHEARSAL_LOSES_NOTHING));
             }
             self.take_over(&node, accepted, &request.reason, asker).await?;
             return self.node_view(&node);
@@ -222,6 +221,7 @@ impl OperatorService {
 
     pub(super) async fn write_off_writer_checked(&self, name: &str) -> Result<v1::FleetNode, Fault> {
         let node = convert::node(name)?;
+        self.former_writer_is_silent(&node).await?;
         self.submit(Input::WriteOffWriter { node: node.clone() }).await?;
         self.node_view(&node)
     }

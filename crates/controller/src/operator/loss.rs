@@ -3,19 +3,22 @@
 //! A writer that answers is never given up: a rollback with it loses nothing. What it had that nobody has heard of cannot be
 //! known; what is said here is what was heard.
 
+mod batch;
+mod look;
+
 use super::OperatorService;
 use super::fleet::{reason, rfc3339, unknown};
 use crate::clock;
 use crate::observed::{Heard, Look};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
-use shardlift_migration::{Input, Migration, Refusal, decide};
+use shardlift_migration::{Input, Migration, Refusal, Way, decide};
 use shardlift_model::{NodeId, ShardId, UnixMillis};
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// Between questions to a silent writer.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) use batch::Losses;
+
+/// What is said to who wants both.
+pub(super) const REHEARSAL_LOSES_NOTHING: &str = "a rehearsal loses nothing: either rehearse, or accept a loss";
 
 /// Both shards of a node as they are known now.
 #[derive(Debug)]
@@ -73,19 +76,23 @@ impl Stand {
                 );
             }
         };
-        let after =
-            |at: Option<UnixMillis>| at.map_or_else(String::new, |at| format!(", stored since {}", rfc3339(at)));
-        let come = |behind: u64| if behind == 1 { "comes" } else { "come" };
-        let lost = match (self.behind(), self.heard) {
-            (0, Some(look)) => format!("and no later one was heard of, last at {}", rfc3339(look.at)),
-            (0, None) => "and no later one was heard of since the controller started".to_owned(),
-            (behind, _) => format!("{behind} that were heard of {} after it{}", come(behind), after(self.since)),
-        };
         format!(
-            "{serves}; {follower} has all of its changes up to {followed}, {lost}; going back without {writer} gives up all \
+            "{serves}; {follower} has all of its changes up to {followed}, {}; going back without {writer} gives up all \
              that came after {followed}\n`{}` does so; when {writer} can be brought back, nothing has to be lost",
+            self.lost(),
             self.command(followed)
         )
+    }
+
+    /// What was heard of that goes with the writer, and since when it was stored.
+    fn lost(&self) -> String {
+        let since = self.since.map_or_else(String::new, |at| format!(", stored since {}", rfc3339(at)));
+        let come = |behind: u64| if behind == 1 { "comes" } else { "come" };
+        match (self.behind(), self.heard) {
+            (0, Some(look)) => format!("and no later one was heard of, last at {}", rfc3339(look.at)),
+            (0, None) => "and no later one was heard of since the controller started".to_owned(),
+            (behind, _) => format!("{behind} that were heard of {} after it{since}", come(behind)),
+        }
     }
 
     /// Whether what is given up covers what the follower lacks.
@@ -116,6 +123,8 @@ impl Stand {
             problem: self.problem().unwrap_or_default(),
             writer: self.writer.to_string(),
             follower: self.follower.to_string(),
+            node: self.node.to_string(),
+            lost_since_unix_ms: self.since.filter(|_| self.behind() > 0).map_or(0, |at| at.0),
         }
     }
 }
@@ -211,9 +220,22 @@ impl OperatorService {
     }
 
     async fn stand(&self, node: &NodeId, moving: &Migration) -> Stand {
+        let (writer, follower) = (&moving.target, &moving.source);
+        let (asked, status) = tokio::join!(self.ask_writer(writer, node), self.context.node_at(follower, node));
+        let status = status.map_err(|status| format!("does not answer: {}", status.message()));
+        self.stand_of(node, moving, asked.as_ref(), status.as_ref())
+    }
+
+    /// From what both shards said, or why they said nothing.
+    fn stand_of(
+        &self,
+        node: &NodeId,
+        moving: &Migration,
+        asked: Result<&v1::NodeStatus, &String>,
+        status: Result<&v1::NodeStatus, &String>,
+    ) -> Stand {
         let (writer, follower) = (moving.target.clone(), moving.source.clone());
-        let (asked, status) = tokio::join!(self.ask_writer(&writer, node), self.context.node_at(&follower, node));
-        if let Ok(status) = &asked {
+        if let Ok(status) = asked {
             self.context.shared.observe_in(|world, observed| {
                 if let Some(known) = world.nodes.get(node) {
                     observed.hear(known, &writer, status);
@@ -223,16 +245,17 @@ impl OperatorService {
         let heard = self.context.shared.observed(|observed| observed.heard.get(node).cloned());
         let heard = heard.filter(|heard| *heard.writer() == writer);
         let last = heard.as_ref().and_then(Heard::last);
+        let unknown = v1::NodeStatus::default();
         let (followed, status) = match status {
-            Ok(status) => (followed(moving, &status), status),
-            Err(status) => (Err(format!("does not answer: {}", status.message())), v1::NodeStatus::default()),
+            Ok(status) => (followed(moving, status), status),
+            Err(why) => (Err(why.clone()), &unknown),
         };
         let have = followed.as_ref().map_or(0, |followed| *followed);
         let in_its_own = status.mode() == NodeMode::Sealed;
         Stand {
             node: node.clone(),
-            silence: asked.err(),
-            heard_seq: heard_seq(moving, &status, have, last),
+            silence: asked.err().cloned(),
+            heard_seq: heard_seq(moving, status, have, last),
             since: heard.filter(|_| !in_its_own).and_then(|heard| heard.since(have)),
             heard: last,
             snapshots_kept: status.snapshots,
@@ -242,18 +265,23 @@ impl OperatorService {
         }
     }
 
-    /// What a node's writer says of it, or why it says nothing. A process that is being restarted gets the time for it.
-    async fn ask_writer(&self, writer: &ShardId, node: &NodeId) -> Result<v1::NodeStatus, String> {
-        let until = Instant::now() + self.context.pace.silence;
-        loop {
-            match tokio::time::timeout_at(until, self.context.node_at(writer, node)).await {
-                Ok(Ok(status)) => return Ok(status),
-                Ok(Err(status)) if FaultKind::from(&status) == FaultKind::NotFound => {
-                    return Err("does not have it any more".to_owned());
-                }
-                Ok(Err(_)) if Instant::now() + ASK_AGAIN < until => tokio::time::sleep(ASK_AGAIN).await,
-                Ok(Err(_)) | Err(_) => return Err("does not answer".to_owned()),
-            }
+    /// Refuses to write off a shard that answers: it will do what it is waited for. One whose node is held may be written off, and
+    /// one that was given up is given up.
+    pub(super) async fn former_writer_is_silent(&self, node: &NodeId) -> Result<(), Fault> {
+        let waited_for = |moving: &Migration| {
+            moving.way() == Way::Back && moving.written_off_leads_to().is_some() && moving.held.is_none()
+        };
+        let Some(moving) = self.moving(node)?.filter(waited_for) else { return Ok(()) };
+        let former = &moving.target;
+        match self.ask_writer(former, node).await {
+            Err(_silent) => Ok(()),
+            Ok(_) => Err(Fault::new(
+                FaultKind::Refused,
+                format!(
+                    "{former}, which {node} went back from, answers: it need not be written off\n`shardlift node explain {node}` \
+                     says what it is waited for"
+                ),
+            )),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! A node's quota, append-only flag and holds.
 //!
-//! They are kept by the node's shard, travel with the node, and are changed there under the node's present token. That token is
+//! They are kept by the node's shard, travel with the node, and are changed there under the node's present token; then they are
+//! recorded as well, for a shard that takes the node over without that one. That token is
 //! equal to the one of the stage's own command, so a change never comes between a command and its repetition, and one that was
 //! delayed past the next command is stale (INV-03).
 
 use super::OperatorService;
 use crate::channels::{Deadline as _, Within as _};
-use crate::clock;
+use crate::{clock, wire};
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{Node, Stage};
+use shardlift_migration::{Input, Migration, Settings};
 use shardlift_model::{NodeId, ShardId, Token};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ impl OperatorService {
         if request == (v1::ChangeSettingsRequest { node: request.node.clone(), ..Default::default() }) {
             return Err(Fault::new(FaultKind::Invalid, "nothing to change\ngive a quota, append-only or a hold"));
         }
+        let _others_wait = self.changing_settings.lock().await;
         let (shard, token) = self.writer(&node)?;
         let address = self.context.shard_address(&shard);
         let address = address.ok_or_else(|| Fault::internal(format!("shard {shard} has no address")))?;
@@ -34,12 +36,16 @@ impl OperatorService {
         let asked = client.get_node(DEADLINE.on(v1::GetNodeRequest { node: name.clone() })).within(DEADLINE).await;
         let found = asked.map_err(|status| unanswered(&shard, &status))?.into_inner();
         let settings = changed(found.settings.unwrap_or_default(), request);
+        recordable(&settings)?;
         let request = v1::SetNodeRequest { node: name, token: Some(token.into()), settings: Some(settings.clone()) };
         let set = client.set_node(DEADLINE.on(request)).within(DEADLINE).await;
         let status = set.map_err(|status| unanswered(&shard, &status))?.into_inner();
+        let settings = status.settings.unwrap_or(settings);
+        let recorded = recordable(&settings)?;
+        let generation = token.generation;
+        self.submit(Input::RecordSettings { node: node.clone(), generation, settings: recorded }).await?;
         let mut view = self.node_view(&node)?;
         // What the shard has just said is newer than what was observed of it.
-        let settings = status.settings.unwrap_or(settings);
         view.quota_bytes = settings.quota_bytes;
         view.append_only = settings.append_only;
         view.holds = settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect();
@@ -50,7 +56,8 @@ impl OperatorService {
     pub(super) fn writer(&self, node: &NodeId) -> Result<(ShardId, Token), Fault> {
         let found = self.context.shared.world(|world| {
             let known = world.nodes.get(node)?;
-            Some((known.shard.clone(), world.token(known), changes_hands(known)))
+            let moves = known.migration.as_ref().is_some_and(Migration::changes_hands);
+            Some((known.shard.clone(), world.token(known), moves))
         });
         match found {
             Some((shard, token, false)) => Ok((shard, token)),
@@ -68,12 +75,10 @@ impl OperatorService {
     }
 }
 
-/// From the fence until the target serves, and while old credentials end, the settings are on their way.
-fn changes_hands(node: &Node) -> bool {
-    node.migration.as_ref().is_some_and(|moving| {
-        let settled = matches!(moving.stage, Stage::Soaking | Stage::Released | Stage::RolledBack);
-        moving.stage.is_cutting_over() || moving.is_undoing() || moving.is_committed() && !settled
-    })
+fn recordable(settings: &v1::NodeSettings) -> Result<Settings, Fault> {
+    let recorded = wire::settings(settings);
+    let text = "the holds of a node are too many, or their texts too long\nend one first, or give shorter reasons";
+    if recorded.is_bounded() { Ok(recorded) } else { Err(Fault::new(FaultKind::Refused, text)) }
 }
 
 fn changed(mut settings: v1::NodeSettings, request: v1::ChangeSettingsRequest) -> v1::NodeSettings {

@@ -3,7 +3,7 @@
 use super::stages::{customer_words, operator_words};
 use super::{Concerns, Told};
 use crate::operator::rfc3339;
-use shardlift_migration::{Event, FinalState, SoakFact, Way, World};
+use shardlift_migration::{Event, FinalState, Settings, SoakFact, Way, World};
 use shardlift_model::{ByteCount, NodeId};
 
 fn node_told(node: &NodeId, operator: String, customer: Option<String>) -> Told {
@@ -104,8 +104,22 @@ fn tell_of_takeover(event: &Event) -> Told {
         Event::WriterWrittenOff { node, .. } => {
             node_told(node, format!("The former writer of {node} will never return and is not waited for."), None)
         }
+        Event::SettingsChanged { node, settings, .. } => {
+            node_told(node, format!("{node} is set to have {}.", settings_words(settings)), None)
+        }
         other => tell_of_certificate(other),
     }
+}
+
+fn settings_words(settings: &Settings) -> String {
+    let quota = settings.quota.map_or_else(|| "no quota of its own".to_owned(), |quota| format!("a quota of {quota}"));
+    let append_only = if settings.append_only { ", append-only" } else { "" };
+    let holds = match settings.holds.len() {
+        0 => String::new(),
+        1 => ", 1 hold".to_owned(),
+        count => format!(", {count} holds"),
+    };
+    format!("{quota}{append_only}{holds}")
 }
 
 fn soak_words(fact: &SoakFact) -> (String, Option<&'static str>) {

@@ -138,7 +138,8 @@ async fn whatever_goes_wrong_at_whichever_step_the_node_comes_to_the_same_end() 
         .flat_map(|walked| &walked.steps)
         .filter_map(|spot| if let Spot::Command(word, ..) = spot { Some(*word) } else { None })
         .collect();
-    let wanted: BTreeSet<&str> = steps::COMMANDS.iter().copied().chain([steps::RENEWAL, steps::DEEP_VERIFY]).collect();
+    let others = [steps::RENEWAL, steps::DEEP_VERIFY, steps::SETTING];
+    let wanted: BTreeSet<&str> = steps::COMMANDS.iter().copied().chain(others).collect();
     assert_eq!(commanded, wanted, "a command that no path sends is not shown to survive anything");
     let cells: Vec<_> = Path::ALL.iter().flat_map(|path| cells(*path, &walked)).collect();
     let outcomes = run_all(&ca, cells).await;

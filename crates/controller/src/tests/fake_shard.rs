@@ -86,8 +86,9 @@ impl ShardControl for FakeShard {
         Ok(Response::new(found.ok_or_else(|| Fault::new(FaultKind::NotFound, "no such node here"))?))
     }
 
-    async fn set_node(&self, _: Request<v1::SetNodeRequest>) -> Answer<v1::NodeStatus> {
-        Err(Status::unimplemented("not used"))
+    async fn set_node(&self, request: Request<v1::SetNodeRequest>) -> Answer<v1::NodeStatus> {
+        let v1::SetNodeRequest { node, token, settings } = request.into_inner();
+        self.act(&node, token, Order::Set { settings: settings.unwrap_or_default() })
     }
 
     async fn offer_node(&self, request: Request<v1::OfferNodeRequest>) -> Answer<v1::NodeStatus> {

@@ -257,6 +257,7 @@ pub(super) fn status(node: &NodeId, copy: &Copy, source: Option<&Copy>) -> v1::N
         snapshots: 3,
         last_snapshot_unix_ms: 1_700_000_000_000,
         seen_certificates: copy.seen.iter().map(certificate).collect(),
+        settings: Some(copy.settings.clone()),
         replica,
         deep_verify,
         ..Default::default()

@@ -72,7 +72,7 @@ fn next(world: &World, node: &Node, moving: &Migration) -> Option<Stage> {
         Stage::Redirecting if world.routers.is_empty() => Stage::Promoting,
         Stage::Probing if world.routers.is_empty() => moving.probed(),
         Stage::Soaking if phase == Some(BatchPhase::Released) => Stage::Releasing,
-        Stage::Deposing if moving.takeover.as_ref().is_some_and(|takeover| takeover.written_off) => Stage::RolledBack,
+        _ if moving.written_off => return moving.written_off_leads_to(),
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! The takeover: how a follower takes a node over from a writer that is gone.
+//! The takeover: how a follower takes a node over from a writer that is gone; and former writers that nobody waits for any more.
 
 use crate::event::{Event, Placement};
 use crate::node::Takeover;
@@ -15,8 +15,8 @@ impl World {
             Event::StockTaken { node, state } => self.with_takeover(node, |takeover| takeover.stock = Some(*state)),
             Event::TakeoverCommitted { at, placement } => self.commit_takeover(placement, *at),
             Event::WriterWrittenOff { node, .. } => {
-                self.with_takeover(node, |takeover| takeover.written_off = true);
                 self.with_move(node, |moving| {
+                    moving.written_off = true;
                     moving.held = None;
                     moving.reenter = false;
                 });
@@ -31,7 +31,7 @@ impl World {
         self.with_step(node, |moving| {
             moving.direction = Direction::Back;
             moving.enter(Stage::TakingStock, at);
-            moving.takeover = Some(Takeover { after_seq, stock: None, written_off: false });
+            moving.takeover = Some(Takeover { after_seq, stock: None });
             moving.verified = None;
             moving.final_state = None;
             moving.held = None;

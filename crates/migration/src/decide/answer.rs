@@ -218,6 +218,10 @@ impl Answered<'_> {
                 "clients are served: deal with the cause at the former writer, then `shardlift node retry NODE`; or \
                  when it will never return: `shardlift node write-off NODE`"
             }
+            _ if self.moving.written_off_leads_to().is_some() => {
+                "the commit stands and clients are served: deal with the cause at the former writer, then \
+                 `shardlift node retry NODE`; or when it will never return: `shardlift node write-off NODE`"
+            }
             _ if self.moving.is_undoing() => {
                 "the shard it is on serves its clients or will; deal with the cause, then `shardlift node retry NODE`"
             }

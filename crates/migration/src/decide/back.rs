@@ -1,13 +1,14 @@
 //! What operators ask of the way back. A request that was carried out before is answered again, not refused.
 
-use super::Refusal;
 use super::moves::{moving, reason_or};
+use super::{Refusal, takeover};
 use crate::batch::BatchPhase;
 use crate::event::Event;
 use crate::node::Migration;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::{BatchId, NodeId, UnixMillis};
+use std::collections::BTreeMap;
 
 /// Why a rehearsal goes back.
 const REHEARSAL: &str = "a rehearsal of the way back";
@@ -32,16 +33,28 @@ pub(super) fn roll_back(world: &World, node: &NodeId, reason: &str, now: UnixMil
     }
 }
 
+/// All of it or nothing: a node of `losses` that cannot be taken over refuses the whole.
 pub(super) fn roll_back_batch(
     world: &World,
     batch: &BatchId,
     reason: &str,
+    losses: &BTreeMap<NodeId, u64>,
     now: UnixMillis,
 ) -> Result<Vec<Event>, Refusal> {
     let found = super::batches::known(world, batch)?;
     let reason = reason_or(reason, "an operator rolled its batch back");
+    if let Some(other) = losses.keys().find(|node| !world.members(found).any(|(known, _)| known.node == **node)) {
+        let message = format!("node `{other}` has no move in batch `{batch}`");
+        return Err(Refusal::invalid(message, format!("`shardlift batch status {batch}` shows its nodes")));
+    }
     let (mut events, mut done, mut told) = (Vec::new(), found.phase == BatchPhase::RolledBack, Vec::new());
     for (node, moving) in world.members(found) {
+        if let Some(after_seq) = losses.get(&node.node).filter(|_| !is_back_by_record(moving)) {
+            let begun = takeover::begun(world, &node.node, moving, *after_seq, reason.clone(), now)?;
+            done |= begun.is_none();
+            events.extend(begun);
+            continue;
+        }
         match hindrance(world, &node.node, moving) {
             None => events.push(started(&node.node, reason.clone(), false, now)),
             Some(Hindrance::Done) => done = true,
@@ -138,6 +151,12 @@ fn hindrance(world: &World, node: &NodeId, moving: &Migration) -> Option<Hindran
         Stage::Routing | Stage::Probing | Stage::Soaking if serves(world, moving) => None,
         _ => not("was released", out_of_quarantine(node)),
     }
+}
+
+/// The source is its writer again, whoever is still waited for: nothing of it is given up any more.
+fn is_back_by_record(moving: &Migration) -> bool {
+    let back = moving.is_back() && moving.takeover.is_none() && !moving.is_undoing();
+    back && moving.stage.is_committed()
 }
 
 fn serves(world: &World, moving: &Migration) -> bool {

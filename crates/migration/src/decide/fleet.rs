@@ -3,8 +3,9 @@
 use super::Refusal;
 use crate::event::Event;
 use crate::input::Input;
+use crate::settings::Settings;
 use crate::world::{Router, Shard, World};
-use shardlift_model::{CustomerId, NodeId, ServerName};
+use shardlift_model::{CustomerId, Generation, NodeId, ServerName};
 
 pub(super) fn record_shard(world: &World, shard: &Shard) -> Result<Vec<Event>, Refusal> {
     if world.shards.get(&shard.shard) == Some(shard) {
@@ -68,4 +69,21 @@ pub(super) fn define_node(
     let renamed = server_name != known.server_name;
     let route_version = if renamed { next_route_version(world) } else { world.route_version };
     world.checked(Event::NodeDefined { node: node.clone(), customer, server_name, route_version })
+}
+
+/// Recorded under the placement whose writer has confirmed them, while the node stays there: what is said too late may not
+/// have travelled with it.
+pub(super) fn record_settings(
+    world: &World,
+    node: &NodeId,
+    generation: Generation,
+    settings: &Settings,
+) -> Result<Vec<Event>, Refusal> {
+    let known = super::moves::known(world, node)?;
+    let event = Event::SettingsChanged { node: node.clone(), generation, settings: settings.clone() };
+    let legal = world.legal(&event).map_err(|illegal| {
+        Refusal::precondition(illegal.to_string(), "try again when `shardlift node show` says that it rests")
+    });
+    legal?;
+    if known.settings.as_ref() == Some(settings) { Ok(vec![]) } else { Ok(vec![event]) }
 }

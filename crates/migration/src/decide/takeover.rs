@@ -5,7 +5,7 @@ use super::Refusal;
 use super::moves::{moving, reason_or};
 use crate::event::Event;
 use crate::node::Migration;
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 use crate::world::World;
 use shardlift_model::{NodeId, UnixMillis};
 
@@ -17,13 +17,25 @@ pub(super) fn take_over(
     now: UnixMillis,
 ) -> Result<Vec<Event>, Refusal> {
     let moving = moving(world, node)?;
-    if moving.takeover.is_some() && !moving.accepts_greater_loss(after_seq) {
-        return Ok(vec![]);
-    }
     let reason = reason_or(reason, "its writer is gone for good");
+    Ok(begun(world, node, moving, after_seq, reason, now)?.into_iter().collect())
+}
+
+/// The start of a takeover; `None` where it was begun before.
+pub(super) fn begun(
+    world: &World,
+    node: &NodeId,
+    moving: &Migration,
+    after_seq: u64,
+    reason: String,
+    now: UnixMillis,
+) -> Result<Option<Event>, Refusal> {
+    if moving.takeover.is_some() && !moving.accepts_greater_loss(after_seq) {
+        return Ok(None);
+    }
     let event = Event::TakeoverStarted { node: node.clone(), after_seq, reason, at: now };
     if world.legal(&event).is_ok() {
-        return Ok(vec![event]);
+        return Ok(Some(event));
     }
     let (why, advice) = hindrance(node, moving);
     Err(Refusal::precondition(format!("node `{node}` cannot be taken over without its writer: it {why}"), advice))
@@ -60,20 +72,24 @@ fn hindrance(node: &NodeId, moving: &Migration) -> (String, String) {
 
 pub(super) fn write_off(world: &World, node: &NodeId, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
     let moving = moving(world, node)?;
-    let takeover = moving.takeover.as_ref();
-    if takeover.is_some_and(|takeover| takeover.written_off || moving.stage.is_over()) {
+    if moving.written_off || moving.stage == Stage::RolledBack {
         return Ok(vec![]);
     }
-    if moving.stage == Stage::Deposing {
+    if moving.written_off_leads_to().is_some() {
         return world.checked(Event::WriterWrittenOff { node: node.clone(), at: now });
     }
-    let (message, advice) = match takeover {
-        Some(_) => (
-            format!("node `{node}` is still being taken over from `{}`", moving.target),
-            format!("wait until `{}` serves it, then try again", moving.source),
+    let Migration { source, target, .. } = moving;
+    let (message, advice) = match moving.way() {
+        Way::WithoutWriter => (
+            format!("node `{node}` is still being taken over from `{target}`"),
+            format!("wait until `{source}` serves it, then try again"),
         ),
-        None => (
-            format!("node `{node}` was not taken over: nobody waits for a former writer of it"),
+        Way::Back if moving.stage.is_committed() && !moving.is_undoing() => (
+            format!("node `{node}` goes back, and `{target}` is not waited for right now"),
+            format!("try again when `shardlift node explain {node}` says that it waits for `{target}`"),
+        ),
+        Way::Forward | Way::Back => (
+            format!("node `{node}` did not go back: nobody waits for a former writer of it"),
             format!(
                 "when its writer is gone for good, roll it back: `shardlift node rollback {node}` says what is lost by that"
             ),

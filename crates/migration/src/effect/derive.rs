@@ -60,7 +60,9 @@ impl Derivation<'_> {
             Stage::Sealing => self.send_state(giver, expected, |expected| Command::Seal { expected }),
             Stage::Promoting => {
                 let follower = giver.clone();
-                self.send_state(taker, expected, |expected| Command::Promote { expected, follower })
+                // What was set at a writer that is gone did not come with its last changes.
+                let settings = self.node.settings.clone().filter(|_| self.moving.takeover.is_some());
+                self.send_state(taker, expected, |expected| Command::Promote { expected, follower, settings })
             }
             Stage::Retiring => {
                 let (target, from_seq) = (taker.clone(), self.moving.promoted?.seq);

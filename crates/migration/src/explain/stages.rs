@@ -82,6 +82,11 @@ fn way_back(moving: &Migration) -> String {
     let Migration { source, target, .. } = moving;
     let reason = moving.rollback_reason.as_deref().unwrap_or("no reason was given");
     let what = match (&moving.undo_reason, moving.stage) {
+        (_, Stage::RolledBack) if moving.written_off => {
+            return format!(
+                "it was moved back to `{source}`, nothing was lost, and `{target}` was written off before its answer: {reason}"
+            );
+        }
         (_, Stage::RolledBack) => return format!("it was moved back to `{source}`: {reason}"),
         (Some(_), Stage::Resuming) => format!("`{target}` serves on; `{source}` is told to follow it again"),
         (Some(undo), _) => format!("the way back is being undone, `{target}` will serve on: {undo}"),

@@ -35,7 +35,7 @@ fn every_stage_is_explained() {
         routing: `a` forwards clients to `b`; routers learn the way there | every router to hold the routes of version 2 | roll back: `shardlift node rollback n1`
         probing: routers are asked whether `b` answers | `b` to answer, as its writer, through every router | roll back: `shardlift node rollback n1`
         soaking: `b` serves it; `a` keeps its copy and follows | an operator to release batch `one` | `shardlift batch release one`: old credentials end then, roll back: `shardlift node rollback n1`
-        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b` | 
+        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b`; `a` is the writer | start `b` again; or, when it will never return: `shardlift node write-off n1`
         taking_stock: it is taken over from `b` without it (b burnt): `a` stops following and names what it has; clients wait; what `b` stored after its change 8 at the latest is given up, and there is no way out of this | the answer of `a` | 
         redirecting: it is taken over from `b` without it (b burnt): committed: routers lead its clients to `a` and to nobody else; clients wait; what `b` stored after its change 8 is lost | `r1` to confirm that nobody is passed to `b` any more (routes of version 3) | start the routers that do not answer, or others in their place under the same names
         deposing: it is taken over from `b` without it (b burnt): `a` serves it; `b` must give up what it has when it returns; what `b` stored after its change 8 is lost | `b` to give up what it has when it returns; clients are served | start `b` again; or, when it will never return: `shardlift node write-off n1`
@@ -87,10 +87,10 @@ fn every_stage_of_a_way_back_is_explained() {
         completing: it is moved back (it is slow): `a` pulls the last changes; clients wait | the answer of `a`
         sealing: it is moved back (it is slow): `b` gives up its right to resume; clients wait | the answer of `b`
         promoting: it is moved back (it is slow): committed: `a` becomes the writer; clients wait | the answer of `a`
-        retiring: it is moved back (it is slow): `a` is the writer; `b` begins to forward clients to it and to follow it | the answer of `b`
+        retiring: it is moved back (it is slow): `a` is the writer; `b` begins to forward clients to it and to follow it | the answer of `b`; `a` is the writer
         routing: it is moved back (it is slow): `b` forwards clients to `a`; routers learn the way there | every router to hold the routes of version 3
         probing: it is moved back (it is slow): routers are asked whether `a` answers | `a` to answer, as its writer, through every router
-        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b`
+        detaching: it is moved back (it is slow): `a` serves it; `b` stops following and keeps its copy | the answer of `b`; `a` is the writer
         unfencing: it is moved back (it is slow): the way back is being undone, `b` will serve on: it was not sealed within the 30000 ms of a cutover | the answer of `b`
         resuming: it is moved back (it is slow): `b` serves on; `a` is told to follow it again | the answer of `a`
         undone: `b` serves it; `a` keeps its copy and follows; the last way back was undone: it was not sealed within the 30000 ms of a cutover

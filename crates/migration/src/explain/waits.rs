@@ -25,6 +25,9 @@ pub(super) fn waits_for(world: &World, node: &Node, moving: &Migration, now: Uni
             let version = moving.route_version.unwrap_or(world.route_version);
             vec![format!("every router to hold the routes of version {version}")]
         }
+        Stage::Retiring | Stage::Detaching if moving.is_back() => {
+            vec![format!("the answer of `{}`; `{}` is the writer", moving.giver(), moving.taker())]
+        }
         Stage::Fencing | Stage::Sealing | Stage::Retiring | Stage::Detaching | Stage::Unfencing => {
             vec![format!("the answer of `{}`", moving.giver())]
         }
@@ -156,7 +159,7 @@ pub(super) fn unblock(world: &World, node: &Node, moving: &Migration) -> Vec<Str
         (Stage::Redirecting, _) => {
             vec!["start the routers that do not answer, or others in their place under the same names".to_owned()]
         }
-        (Stage::Deposing, _) => {
+        _ if moving.written_off_leads_to().is_some() => {
             vec![format!(
                 "start `{}` again; or, when it will never return: `shardlift node write-off {name}`",
                 moving.giver()

@@ -153,6 +153,7 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::StockTaken { node, .. }
         | Event::WriterWrittenOff { node, .. }
         | Event::NodeEnrolled { node, .. }
+        | Event::SettingsChanged { node, .. }
         | Event::CertificateSeen { node, .. } => node == name,
         Event::TakeoverCommitted { placement, .. } => placement.node == *name,
         Event::EnrolmentGranted { grant, .. } => grant.node == *name,

@@ -94,7 +94,7 @@ fn command(stage: Stage, to: &str, command: Command) -> Vec<&'static str> {
 }
 
 fn promote(seq: u64) -> Command {
-    Command::Promote { expected: state(seq), follower: shard("a") }
+    Command::Promote { expected: state(seq), follower: shard("a"), settings: None }
 }
 
 fn retire(from_seq: u64) -> Command {
@@ -112,7 +112,7 @@ fn commands_to_the_wrong_side_are_seen() {
     assert_eq!(command(Stage::Promoting, "b", promote(8)), ["INV-05"]);
     assert_eq!(command(Stage::Sealing, "a", Command::Seal { expected: state(8) }), ["INV-05"]);
     assert_eq!(
-        command(Stage::Promoting, "b", Command::Promote { expected: state(7), follower: shard("c") }),
+        command(Stage::Promoting, "b", Command::Promote { expected: state(7), follower: shard("c"), settings: None }),
         ["INV-12"]
     );
     assert_eq!(command(Stage::Retiring, "b", retire(3)), ["INV-01"]);

@@ -2,7 +2,7 @@
 
 use super::{Illegal, SERIALS_MAX};
 use crate::event::Event;
-use crate::node::{CertificateState, Node};
+use crate::node::{CertificateState, Migration, Node};
 use crate::world::{EnrolmentGrant, Limits, World};
 use shardlift_model::{NodeId, ServerName, Sha256, ShardId};
 
@@ -44,6 +44,15 @@ impl World {
             Event::CertificateSeen { node, serial } => {
                 let known = self.known_node(node)?;
                 if known.is_news(serial) { Ok(()) } else { Err(Illegal::Enrolment("this certificate is no news")) }
+            }
+            Event::SettingsChanged { node, generation, settings } => {
+                let known = self.known_node(node)?;
+                let wrong = |why| Err(Illegal::Settings { node: node.clone(), why });
+                if !settings.is_bounded() {
+                    return wrong("they have more or longer holds than can be recorded");
+                }
+                let moves = known.migration.as_ref().is_some_and(Migration::changes_hands);
+                if moves || known.generation != *generation { wrong("it changes hands") } else { Ok(()) }
             }
             Event::StatusTokenGranted { token, .. } if self.status_tokens.contains_key(token) => {
                 Err(Illegal::StatusToken)

@@ -30,8 +30,8 @@ impl World {
             Event::TakeoverCommitted { placement, .. } => self.takeover_fits(placement),
             Event::WriterWrittenOff { node, .. } => {
                 let (_, moving) = self.moving(node)?;
-                let waits = moving.takeover.as_ref().is_some_and(|takeover| !takeover.written_off);
-                require(waits && moving.stage == Stage::Deposing, node, moving, "nobody waits for its former writer")
+                let waits = moving.written_off_leads_to().is_some() && !moving.written_off;
+                require(waits, node, moving, "nobody waits for its former writer")
             }
             _ => Ok(()),
         }

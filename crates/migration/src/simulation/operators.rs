@@ -2,8 +2,16 @@
 
 use super::Simulation;
 use crate::fixture::plan;
-use crate::{BatchPhase, Input, Stage};
-use shardlift_model::{BatchId, NodeId};
+use crate::{BatchPhase, Direction, Input, Migration, Settings, Stage};
+use shardlift_model::{BatchId, ByteCount, NodeId};
+use std::collections::BTreeMap;
+
+/// True from the commit of a way back on: whoever is gone then is waited for only until it is written off.
+pub(super) const fn is_back_at_its_source(moving: &Migration) -> bool {
+    use Stage::{Detaching, Probing, Promoting, Retiring, Routing};
+    let committed = matches!(moving.stage, Promoting | Retiring | Routing | Probing | Detaching);
+    committed && matches!(moving.direction, Direction::Back)
+}
 
 impl Simulation {
     pub(super) fn operate(&mut self) {
@@ -22,15 +30,32 @@ impl Simulation {
                 Input::CertificateSeen { node, serial }
             }
             12 | 13 => Input::RollBackNode { node, reason: reason() },
-            14 if self.dice.chance(30) => Input::RollBackBatch { batch, reason: reason() },
+            14 if self.dice.chance(30) => return self.roll_back_batch(batch),
             15 | 16 => Input::RehearseRollback { node },
             17 | 18 => Input::RestoreNode { node },
             19 => return self.plan_again(&node),
             20 => Input::RehearseBatch { batch },
             21..=25 => return self.give_the_writer_up(&node),
+            26 | 27 => {
+                let generation = self.bench.world.nodes[&node].generation;
+                let settings = Settings { quota: Some(ByteCount(self.bench.now.0)), ..Settings::default() };
+                Input::RecordSettings { node, generation, settings }
+            }
             _ => Input::StartBatch { batch },
         };
         self.input(input);
+    }
+
+    /// Those of its nodes whose writer is gone go back without it: all of them or none.
+    fn roll_back_batch(&mut self, batch: BatchId) {
+        let world = &self.bench.world;
+        let members = world.batches.get(&batch).into_iter().flat_map(|found| world.members(found));
+        let gone = members
+            .filter(|(node, moving)| moving.begins_takeover() && self.shards.is_gone(&node.node, &moving.target));
+        let losses: BTreeMap<NodeId, u64> =
+            gone.map(|(node, moving)| (node.node.clone(), self.shards.content(&node.node, &moving.source))).collect();
+        self.input(Input::RollBackBatch { batch, reason: "at random".to_owned(), losses: losses.clone() });
+        losses.keys().for_each(|node| self.note_accepted(node));
     }
 
     /// A node whose move is over, or was never begun, is planned anew: refused for most.
@@ -58,6 +83,10 @@ impl Simulation {
 
     fn take_over(&mut self, node: &NodeId, after_seq: u64) {
         self.input(Input::TakeOver { node: node.clone(), after_seq, reason: "it is gone".to_owned() });
+        self.note_accepted(node);
+    }
+
+    fn note_accepted(&mut self, node: &NodeId) {
         let moving = self.bench.world.migration(node).map(|(_, moving)| moving);
         if let Some(takeover) = moving.and_then(|moving| moving.takeover.as_ref()) {
             self.shards.accepted.insert(node.clone(), takeover.after_seq);
@@ -71,7 +100,8 @@ impl Simulation {
         let Some((known, moving)) = self.bench.world.migration(node) else { return };
         let (source, target, stage) = (moving.source.clone(), moving.target.clone(), moving.stage);
         let less = moving.takeover.is_some() && stage == Stage::TakingStock;
-        let (begins, taken_over) = (moving.begins_takeover(), moving.takeover.is_some());
+        let (begins, goes_on) = (moving.begins_takeover(), moving.takeover.is_some() || is_back_at_its_source(moving));
+        let waits = moving.written_off_leads_to().is_some();
         let is_placed = known.shard == target || moving.is_back();
         if less || (begins && self.shards.is_gone(node, &target)) {
             return self.take_over(node, self.shards.content(node, &source));
@@ -80,8 +110,8 @@ impl Simulation {
             return;
         }
         match stage {
-            Stage::Deposing => self.input(Input::WriteOffWriter { node: node.clone() }),
-            _ if taken_over || stage.is_over() => {}
+            _ if waits => self.input(Input::WriteOffWriter { node: node.clone() }),
+            _ if goes_on || stage.is_over() => {}
             _ => self.shards.bring_back(node, &target, is_placed),
         }
     }

@@ -1,6 +1,6 @@
 //! What an operator asks about batches.
 
-use super::values::Span;
+use super::values::{NodeSeq, Span};
 use clap::{Args, Subcommand};
 use shardlift_model::BatchId;
 
@@ -100,11 +100,21 @@ pub struct ReleaseBatch {
   shardlift batch rollback canary
   shardlift batch rollback canary --reason 'restores are slow' --wait --yes
   shardlift batch rollback canary --rehearse --wait
+  shardlift batch rollback canary --accept-loss
+  shardlift batch rollback canary --accept-loss acme/web-1=4711 acme/web-2=12 --reason 'disk burnt' --wait --yes
 
 Each node goes back by itself as soon as it can; the others of the batch are not waited for.
 With --wait, the exit code is 6 when some nodes are back and others are not; stderr names them.
 A rehearsal is one of a single node, the first that can: all but the seal and the commit. It asks nothing
-and leaves the batch where it is; with --wait, the exit code is 1 when it did not come to its end.")]
+and leaves the batch where it is; with --wait, the exit code is 1 when it did not come to its end.
+
+Refused (3), with nothing begun, when the shard that serves one of its nodes does not answer.
+--accept-loss is for shards that are gone for good: their nodes go back without them, and what each stored after
+its change SEQ is given up; all others go back with all of their changes. Without NODE=SEQ it shows what that
+would be, node by node, and asks for the batch's name; with -o json and no terminal it prints it.
+Refused, with nothing begun, when a node whose shard is gone is not named, or its old copy has less than SEQ.
+There is no way out of it once it has begun.
+With --wait it ends when clients are served again, even if a shard that was given up never returns.")]
 pub struct RollBackBatch {
     /// Which.
     pub batch: BatchId,
@@ -114,13 +124,16 @@ pub struct RollBackBatch {
     /// Prove the way back of one of its nodes up to the seal, then let it soak on.
     #[arg(long)]
     pub rehearse: bool,
+    /// Go back without the shards that are gone for good: what they stored for NODE after its change SEQ is lost.
+    #[arg(long, value_name = "NODE=SEQ", num_args = 0.., conflicts_with = "rehearse")]
+    pub accept_loss: Option<Vec<NodeSeq>>,
     /// Stay and show progress until its nodes are back, or soak again; Ctrl-C leaves it running.
     #[arg(long)]
     pub wait: bool,
     /// Give up waiting after this time; the way back goes on.
     #[arg(long, value_name = "TIME", requires = "wait")]
     pub timeout: Option<Span>,
-    /// Do not ask; needed where there is no terminal to ask on.
+    /// Do not ask; needed where there is no terminal to ask on. With --accept-loss it needs NODE=SEQ.
     #[arg(long, short = 'y')]
     pub yes: bool,
 }

@@ -250,7 +250,10 @@ pub struct RollBackNode {
   shardlift node write-off acme/web-1 --yes
 
 After `node rollback --accept-loss`, the shard that was given up has to give up the node in turn when it returns; until then the
-node cannot be planned to move. This ends the waiting. Whatever may be found of that shard later is never served.")]
+node cannot be planned to move. This ends the waiting.
+The same when a shard is lost after a rollback with it was committed: the node is served by its source, nothing is lost, and only
+the answer of that shard is waited for. Refused (3) in that case while the shard answers.
+Whatever may be found of that shard later is never served.")]
 pub struct WriteOffNode {
     /// Which.
     pub node: NodeId,

@@ -96,6 +96,25 @@ fn a_loss_is_accepted_with_a_number_or_to_be_asked_for_one() {
 }
 
 #[test]
+fn the_losses_of_a_batch_are_accepted_node_by_node_or_to_be_asked_for() {
+    let accepted = |line: &str| match Cli::try_parse_from(words(line)).unwrap().command {
+        Command::Batch(BatchCommand::Rollback(arguments)) => arguments.accept_loss.map(|losses| {
+            losses.iter().map(|loss| format!("{}={}", loss.node, loss.seq)).collect::<Vec<_>>().join(" ")
+        }),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(accepted("shardlift batch rollback b"), None);
+    assert_eq!(accepted("shardlift batch rollback b --accept-loss --wait").as_deref(), Some(""));
+    for line in [
+        "shardlift batch rollback b --accept-loss a/x=3 c=0 -y",
+        "shardlift batch rollback b --accept-loss=a/x=3 --accept-loss c=0",
+        "shardlift batch rollback --accept-loss a/x=3 c=0 -y b",
+    ] {
+        assert_eq!(accepted(line).as_deref(), Some("a/x=3 c=0"), "{line}");
+    }
+}
+
+#[test]
 fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
     for line in [
         "shardlift node show ../etc",
@@ -112,6 +131,8 @@ fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
         "shardlift node rollback a --accept-loss all",
         "shardlift batch rollback b --rehearse --reason x",
         "shardlift batch rollback b --accept-loss 3",
+        "shardlift batch rollback b --accept-loss a=x",
+        "shardlift batch rollback b --rehearse --accept-loss",
         "shardlift batch release b --yes",
         "shardlift doctor 'Not A Name'",
         "shardlift node enroll --server s:1 --out .",

@@ -1,5 +1,6 @@
 //! Values of arguments that clap does not know.
 
+use shardlift_model::NodeId;
 use shardlift_pki::authority::CertifiedName;
 use std::fmt;
 use std::str::FromStr;
@@ -120,6 +121,25 @@ impl FromStr for NamedReason {
     }
 }
 
+/// `NODE=SEQ`: a node and a change of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSeq {
+    /// Which node.
+    pub node: NodeId,
+    /// Number of the change.
+    pub seq: u64,
+}
+
+impl FromStr for NodeSeq {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = text.split_once('=').and_then(|(node, seq)| Some((node.parse().ok()?, seq.parse().ok()?)));
+        let (node, seq) = pair.ok_or_else(|| format!("{text:?} is not NODE=SEQ, such as acme/web-1=4711"))?;
+        Ok(Self { node, seq })
+    }
+}
+
 /// What a certificate may carry for a host: a name, every name below one (`*.backup.example`), or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName(CertifiedName);
@@ -178,6 +198,15 @@ mod tests {
         assert_eq!((hold.id.as_str(), hold.reason.as_str()), ("case-17", "claim = urgent"));
         for bad in ["", "x", "=y", "x=", " = "] {
             assert!(bad.parse::<NamedReason>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loss_names_a_node_and_a_change() {
+        let loss = "acme/web-1=4711".parse::<NodeSeq>().unwrap();
+        assert_eq!((loss.node.as_str(), loss.seq), ("acme/web-1", 4711));
+        for bad in ["", "3", "a", "a=", "=3", "a=-1", "a=x", "../a=3", "a=1=2"] {
+            assert!(bad.parse::<NodeSeq>().is_err(), "{bad}");
         }
     }
 

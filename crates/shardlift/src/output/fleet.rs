@@ -7,6 +7,9 @@ use super::{bytes, clean, fields, instant, or_dash, span, table};
 use shardlift_api::v1;
 use shardlift_model::UnixMillis;
 
+/// Nodes whose loss is told of one batch.
+const TOLD_MAX: usize = 10;
+
 pub(crate) fn fleet_table(nodes: &[v1::FleetNode]) -> String {
     let row = |node: &v1::FleetNode| {
         vec![
@@ -85,12 +88,24 @@ pub(crate) fn batch_text(batch: &v1::BatchView, now: UnixMillis) -> String {
         ("progress", progress(batch.progress.as_ref())),
         ("time left", if eta == 0 { String::new() } else { span(eta) }),
         ("way back", if has_way_back { batch_way_back(&batch.nodes) } else { String::new() }),
+        ("lost", lost(&batch.nodes)),
         ("waits for", batch.waiting_for.join("\n")),
     ]);
     if !batch.nodes.is_empty() {
         text.push_str(&format!("\n{}\n", fleet_table(&batch.nodes)));
     }
     text
+}
+
+/// What was given up of these nodes.
+fn lost(nodes: &[v1::FleetNode]) -> String {
+    let lost: Vec<_> = nodes.iter().filter(|node| !node.loss.is_empty()).collect();
+    let mut lines: Vec<String> =
+        lost.iter().take(TOLD_MAX).map(|node| format!("{}: {}", node.node, node.loss)).collect();
+    if lost.len() > TOLD_MAX {
+        lines.push(format!("and {} more", lost.len() - TOLD_MAX));
+    }
+    lines.join("\n")
 }
 
 pub(crate) fn explain_text(explanation: &v1::ExplainNodeResponse) -> String {

@@ -1,6 +1,6 @@
 //! The way back, the flip and the doctor's findings in words.
 
-use super::{clean, fields, instant, span};
+use super::{clean, fields, instant, or_dash, span, table};
 use shardlift_api::v1;
 use shardlift_model::UnixMillis;
 
@@ -70,6 +70,49 @@ pub(crate) fn loss_text(preview: &v1::LossPreview) -> String {
         ),
         ("problem", preview.problem.clone()),
     ])
+}
+
+/// What a way back of a batch would cost of which writers are gone: node by node, then in sum.
+pub(crate) fn batch_loss_text(preview: &v1::BatchLossPreview) -> String {
+    let row = |node: &v1::LossPreview| {
+        let gone = |text: String| if node.writer_answers { "-".to_owned() } else { text };
+        let lost = node.heard_seq.saturating_sub(node.followed_seq);
+        vec![
+            node.node.clone(),
+            if node.writer_answers { node.writer.clone() } else { format!("{}, gone", node.writer) },
+            if node.writer_answers { "all".to_owned() } else { node.followed_seq.to_string() },
+            gone(lost.to_string()),
+            gone(node.snapshots_lost.to_string()),
+            instant(node.lost_since_unix_ms),
+            or_dash(node.problem.lines().next().unwrap_or_default()),
+        ]
+    };
+    let headers = ["NODE", "SERVED BY", "KEPT UP TO", "CHANGES LOST", "SNAPSHOTS LOST", "STORED SINCE", "PROBLEM"];
+    let mut text = if preview.nodes.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n\n", table(&headers, preview.nodes.iter().map(row)))
+    };
+    if preview.problem.is_empty() {
+        text.push_str(&format!("{}\n", batch_loss_sum(&preview.nodes)));
+    } else {
+        text.push_str(&fields(&[("problem", preview.problem.clone())]));
+    }
+    text
+}
+
+fn batch_loss_sum(nodes: &[v1::LossPreview]) -> String {
+    let (answering, gone): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.writer_answers);
+    let count = |count: u64, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let sum = |of: fn(&v1::LossPreview) -> u64| gone.iter().map(|node| of(node)).fold(0, u64::saturating_add);
+    format!(
+        "{} without the shard that served it: {} and {} that were heard of are lost, and all that it stored later; {} with all \
+         changes",
+        count(gone.len() as u64, "node"),
+        count(sum(|node| node.heard_seq.saturating_sub(node.followed_seq)), "change"),
+        count(sum(|node| node.snapshots_lost), "snapshot"),
+        count(answering.len() as u64, "node"),
+    )
 }
 
 /// What a rollback of these nodes would be like now, in sums; then what is in the way, node by node.

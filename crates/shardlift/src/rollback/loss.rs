@@ -30,12 +30,12 @@ pub(super) async fn node(
             let after_seq = given.unwrap_or(preview.followed_seq);
             if way == Agreed::Unasked {
                 print(global.output, &preview, loss_text)?;
-                refused(&preview)?;
+                refused(&preview.problem)?;
                 return Err(unasked(&name, after_seq));
             }
             // The answer on stdout is the node's; what the question is about goes where the question goes.
             loss_text(&preview).lines().for_each(talk);
-            refused(&preview)?;
+            refused(&preview.problem)?;
             let question =
                 format!("Move {name} back without {} and lose what it stored after {after_seq}?", preview.writer);
             confirm_name(&clean(&question), &name).await?;
@@ -57,16 +57,16 @@ async fn preview(connection: &Connection, node: &str) -> Result<v1::LossPreview,
 
 /// How an operator agrees to a loss.
 #[derive(Debug, PartialEq, Eq)]
-enum Agreed {
-    To(u64),
+pub(super) enum Agreed<T> {
+    To(T),
     Ask,
     Unasked,
     Missing,
 }
 
-const fn agreed(given: Option<u64>, yes: bool, can_ask: bool) -> Agreed {
+pub(super) fn agreed<T>(given: Option<T>, yes: bool, can_ask: bool) -> Agreed<T> {
     match (given, yes, can_ask) {
-        (Some(after_seq), true, _) => Agreed::To(after_seq),
+        (Some(given), true, _) => Agreed::To(given),
         (None, true, _) => Agreed::Missing,
         (_, false, true) => Agreed::Ask,
         (_, false, false) => Agreed::Unasked,
@@ -74,11 +74,11 @@ const fn agreed(given: Option<u64>, yes: bool, can_ask: bool) -> Agreed {
 }
 
 /// What the controller would refuse is not asked about.
-fn refused(preview: &v1::LossPreview) -> Result<(), Failure> {
-    let mut lines = preview.problem.lines();
+pub(super) fn refused(problem: &str) -> Result<(), Failure> {
+    let mut lines = problem.lines();
     match lines.next() {
         None => Ok(()),
-        Some(what) => Err(Failure::new(Exit::Refused, what).advise(lines.collect::<Vec<_>>().join(" "))),
+        Some(what) => Err(Failure::new(Exit::Refused, what).advise(lines.collect::<Vec<_>>().join("\n"))),
     }
 }
 
@@ -96,16 +96,15 @@ mod tests {
     fn a_loss_is_agreed_to_by_its_number_or_by_a_person() {
         assert_eq!(agreed(Some(7), true, false), Agreed::To(7));
         assert_eq!(agreed(Some(7), true, true), Agreed::To(7));
-        assert_eq!([agreed(None, true, true), agreed(None, true, false)], [Agreed::Missing, Agreed::Missing]);
+        assert_eq!([true, false].map(|can_ask| agreed::<u64>(None, true, can_ask)), [Agreed::Missing, Agreed::Missing]);
         assert_eq!([agreed(None, false, true), agreed(Some(7), false, true)], [Agreed::Ask, Agreed::Ask]);
         assert_eq!([agreed(None, false, false), agreed(Some(7), false, false)], [Agreed::Unasked, Agreed::Unasked]);
     }
 
     #[test]
     fn what_would_be_refused_is_a_refusal_with_its_advice() {
-        assert_eq!(refused(&v1::LossPreview::default()), Ok(()));
-        let preview = v1::LossPreview { problem: "b answers\nroll back with it".into(), ..Default::default() };
-        let failure = refused(&preview).unwrap_err();
+        assert_eq!(refused(""), Ok(()));
+        let failure = refused("b answers\nroll back with it").unwrap_err();
         assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Refused, "b answers\n  roll back with it"));
         let told = unasked("acme/web-1", 4711);
         assert_eq!(told.exit, Exit::Usage);

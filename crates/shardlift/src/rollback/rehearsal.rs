@@ -16,7 +16,7 @@ pub(super) async fn batch(
 ) -> Result<(), Failure> {
     let batch = arguments.batch.to_string();
     let mut client = connection.client.clone();
-    let request = v1::RollBackBatchRequest { batch: batch.clone(), reason: String::new(), rehearse: true };
+    let request = v1::RollBackBatchRequest { batch: batch.clone(), rehearse: true, ..Default::default() };
     let begun = connection.answer(client.roll_back_batch(request)).await?;
     let canary = canary(before, &begun).cloned();
     if let Some(canary) = &canary {

@@ -1,4 +1,4 @@
-//! Going back without the writer.
+//! Going back without the writer, and without a word from one that is a writer no more.
 
 use super::{enter, forget_cutover, publish_routes, resend, step_to};
 use crate::cutover::Cutover;
@@ -86,12 +86,21 @@ pub(super) fn is_redirected(cutover: &Cutover, state: &State) -> bool {
     state.router.version >= state.record.route_version || cutover.lacks(Mutant::RedirectBeforePromotion)
 }
 
-/// The former writer will never return, an operator says.
+/// The former writer will never return, an operator says, whether that is so or not.
 pub fn write_off(cutover: &Cutover, state: &mut State) -> bool {
-    let may = state.record.stage == Stage::Deposing;
-    if may {
-        state.record.written_off = true;
-        enter(cutover, state, Stage::RolledBack);
+    let record = &mut state.record;
+    let next = match record.stage.written_off(record.way()) {
+        // The writer that is only silent is taken for sealed.
+        None if cutover.lacks(Mutant::SealIsNotWrittenOff) && record.stage == Stage::Sealing => Stage::Sealed,
+        Some(next) => next,
+        None => return false,
+    };
+    if record.written_off || cutover.bound.takeovers == 0 {
+        return false;
     }
-    may
+    record.written_off = true;
+    if !cutover.lacks(Mutant::WriteOffEndsWaiting) {
+        enter(cutover, state, next);
+    }
+    true
 }

@@ -6,6 +6,7 @@ use crate::journal::Final;
 use crate::mutants::Mutant;
 use crate::network::Outcome;
 use crate::state::{Gate, Mode, Replica, State, TARGET, other};
+use shardlift_migration::{Stage, Way};
 
 /// Stops following and forwarding, and names what is there: always the same from then on. What it forwards is broken off.
 pub(super) fn take_stock(cutover: &Cutover, state: &mut State, at: u8) -> Option<Outcome> {
@@ -48,12 +49,16 @@ pub(super) fn depose(cutover: &Cutover, state: &mut State, at: u8) -> Option<Out
     Some(Outcome::Done)
 }
 
-/// The target is gone for good, with all that was on its way there: where an operator can still give it up, or has.
+/// The target is gone for good, with all that was on its way there: where an operator can still give it up, or has, or can write
+/// it off.
 pub fn lose(cutover: &Cutover, state: &mut State) -> bool {
     let record = state.record;
     let begins = record.takeovers < cutover.bound.takeovers && record.stage.begins_takeover(record.way());
     let is_given_up = record.accepted.is_some() && !record.stage.is_over();
-    if state.gone || !(begins || is_given_up) {
+    let is_back = record.way() == Way::Back && record.stage.is_committed() && !record.stage.is_over();
+    // Before the commit of a way back it would be waited for.
+    let is_former = is_back && record.stage != Stage::Resuming;
+    if state.gone || cutover.bound.takeovers == 0 || !(begins || is_given_up || is_former) {
         return false;
     }
     state.gone = true;

@@ -7,7 +7,7 @@ use shardlift_model::Sha256;
 const STATE: FinalState = FinalState { seq: 1, root: Sha256([0; 32]), objects: 0, bytes: 0, damaged: 0 };
 
 fn promote() -> Command {
-    Command::Promote { expected: STATE, follower: "a".parse().unwrap() }
+    Command::Promote { expected: STATE, follower: "a".parse().unwrap(), settings: None }
 }
 
 fn of(command: &Command, kind: FaultKind) -> Option<Outcome> {

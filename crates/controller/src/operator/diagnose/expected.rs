@@ -67,6 +67,10 @@ const fn without_writer(stage: Stage) -> Allowed {
     Allowed { writer, other }
 }
 
+/// The other shard of a move that was taken back, when it was written off before it had answered: as it was after its seal, or
+/// after it was retired.
+pub(super) const WRITTEN_OFF: &[NodeMode] = &[Sealed, Incoming, Retired, Unspecified];
+
 /// The shard that was given up and has not been told so yet. It may serve who reaches it, but no router leads there.
 pub(super) fn given_up(moving: &Migration) -> Option<&ShardId> {
     (moving.takeover.is_some() && !moving.stage.is_over()).then_some(&moving.target)
@@ -98,6 +102,11 @@ mod tests {
                 assert!(!serves(allowed.other) || is_of_takeover(stage), "{stage}");
             }
         }
+    }
+
+    #[test]
+    fn a_shard_that_was_written_off_takes_no_writes() {
+        assert!(!serves(WRITTEN_OFF) && !WRITTEN_OFF.contains(&Fenced));
     }
 
     fn serves(modes: &[NodeMode]) -> bool {

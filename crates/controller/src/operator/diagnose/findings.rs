@@ -1,6 +1,6 @@
 //! What is recorded of one node against what the parts say of it. Pure.
 
-use super::expected::{allowed, given_up, other, word};
+use super::expected::{WRITTEN_OFF, allowed, given_up, other, word};
 use shardlift_api::v1::{self, NodeMode};
 use shardlift_migration::{CertificateState, Node, Stage, Way, World};
 use shardlift_model::{NodeId, RouterId, ShardId, Token};
@@ -48,8 +48,8 @@ fn finding(node: &Node, what: String, repair: &str) -> v1::Finding {
 const RESTORED: &str = "stop that shard's client listener now; it was most likely restored from an old backup of its disk. \
                         Compare both copies before anything is deleted";
 
-/// The same when it was the writer that an operator gave up, and that is not waited for any more.
-const GIVEN_UP: &str = "it was given up when the node went back without it, and no router leads there: close its client \
+/// The same when it was the writer that an operator gave up or wrote off, and that is not waited for any more.
+const GIVEN_UP: &str = "it was given up when the node went back, and no router leads there: close its client \
                         listener, so that nobody reaches it directly. What it stored last lies in the node's folder, where \
                         restic reads it while the shard is stopped. To use that shard again, give it a new data folder";
 
@@ -65,7 +65,8 @@ fn second_writers(node: &Node, seen: &Seen) -> Vec<v1::Finding> {
         matches!(mode, NodeMode::Serving | NodeMode::Fenced).then(|| {
             let what =
                 format!("shard {shard} says {} and could take writes, but the writer is {}", word(mode), node.shard);
-            let was_given_up = moving.is_some_and(|moving| moving.takeover.is_some() && moving.target == *shard);
+            let was_given_up = moving
+                .is_some_and(|moving| (moving.takeover.is_some() || moving.written_off) && moving.target == *shard);
             finding(node, what, if was_given_up { GIVEN_UP } else { RESTORED })
         })
     });
@@ -90,8 +91,10 @@ fn modes(node: &Node, seen: &Seen) -> Vec<v1::Finding> {
     }
     let Some(moving) = &node.migration else { return found };
     let other = other(node, moving);
+    let written_off = moving.written_off && stage == Stage::RolledBack && way == Way::Back;
+    let of_other = if written_off { WRITTEN_OFF } else { allowed.other };
     if let Some(mode) = seen.mode(other, &node.node)
-        && !allowed.other.contains(&mode)
+        && !of_other.contains(&mode)
         && !matches!(mode, NodeMode::Serving | NodeMode::Fenced)
     {
         let what = format!("{other} says {}; at stage {stage} it should not", word(mode));

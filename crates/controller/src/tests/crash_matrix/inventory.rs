@@ -5,7 +5,7 @@ use super::steps::Replayed;
 use super::{BYSTANDER, TARGET, node};
 use crate::tests::bench::{Bench, Running};
 use crate::tests::yard::Copy;
-use shardlift_api::v1::NodeMode;
+use shardlift_api::v1::{self, NodeMode};
 use shardlift_migration::{CertificateState, Direction, Node, Stage, World};
 use shardlift_model::{NodeId, ShardId};
 use std::collections::BTreeMap;
@@ -82,16 +82,19 @@ fn wanted(path: Path, written: u64, serials: &[String]) -> Inventory {
             (Copy { offered_to, seen: serials.to_vec(), ..Copy::serving(first) }, Copy::unknown())
         }
         Path::Takeover => {
+            // What was set at the one is kept by the other.
+            let settings = v1::NodeSettings { append_only: true, ..Default::default() };
             // It has more than the others, and no part in anything.
             let deposed = Copy {
                 offered_to: None,
                 deposed: true,
+                settings: settings.clone(),
                 mode: NodeMode::Retired,
                 seq: seq + lost(written),
                 ..writer.clone()
             };
             let offered_to = Some(TARGET.to_owned());
-            (Copy { generation: 3, promoted_seq: seq, offered_to, ..writer }, deposed)
+            (Copy { generation: 3, promoted_seq: seq, offered_to, settings, ..writer }, deposed)
         }
         Path::Back | Path::AbortAgain => {
             let retired = Copy {

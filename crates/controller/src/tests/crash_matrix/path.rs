@@ -53,6 +53,8 @@ struct Moment {
     /// The target serves and the verdict is good.
     rests: bool,
     rehearsed: bool,
+    /// An operator has set something for it.
+    is_set: bool,
     plans: u64,
 }
 
@@ -123,6 +125,12 @@ impl Operator<'_> {
         if !moment.rests || self.asked {
             return Ok(false);
         }
+        if !moment.is_set {
+            // The old copy does not hear of it.
+            let request =
+                v1::ChangeSettingsRequest { node: node().to_string(), append_only: Some(true), ..Default::default() };
+            return running.operator.change_settings(Request::new(request)).await.map(|_set| false);
+        }
         let followed = bench.yard.with(|copies| {
             let seq = |shard: &str| copies.all[&(shard.parse().unwrap(), node())].seq;
             let followed = seq("source");
@@ -175,7 +183,7 @@ pub(super) const fn lost(writes: u64) -> u64 {
 
 fn moment(running: &Running) -> Moment {
     running.world(|world| {
-        let (_, moving) = world.migration(&node()).unwrap();
+        let (known, moving) = world.migration(&node()).unwrap();
         let batch = &world.batches[&moving.batch];
         let good = batch.phase == BatchPhase::Soaking && batch.verdict == Some(Verdict::Good);
         Moment {
@@ -184,6 +192,7 @@ fn moment(running: &Running) -> Moment {
             phase: batch.phase,
             rests: good && moving.stage == Stage::Soaking && moving.direction == Direction::Forward,
             rehearsed: moving.rehearsed.is_some(),
+            is_set: known.settings.is_some(),
             plans: world.plan_revision(),
         }
     })

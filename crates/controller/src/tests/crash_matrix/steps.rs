@@ -50,6 +50,9 @@ pub(super) const RENEWAL: &str = "renew_fence";
 /// The same, of the soak.
 pub(super) const DEEP_VERIFY: &str = "deep_verify";
 
+/// Goes before a promotion without the former writer, under the same token.
+pub(super) const SETTING: &str = "set_node";
+
 /// A journal, read from its begin.
 pub(super) struct Replayed {
     pub(super) world: World,
@@ -115,7 +118,12 @@ impl Found {
 
     fn effect(&mut self, world: &World, effect: &Effect) {
         match effect {
-            Effect::Send { token, shard, command, .. } => self.command(word(command), shard, *token),
+            Effect::Send { token, shard, command, .. } => {
+                if let Command::Promote { settings: Some(_), .. } = command {
+                    self.command(SETTING, shard, *token);
+                }
+                self.command(word(command), shard, *token);
+            }
             // A seal may be faster than its renewal: only the first one of a fence is a step that must come.
             Effect::RenewFence { shard, .. } => self.add(Spot::Command(RENEWAL, shard.clone(), 1)),
             Effect::WatchSoak { token, writer, follower, verify: true, .. } => {

@@ -33,6 +33,7 @@ pub(crate) struct Copy {
     pub(crate) looks: u32,
     pub(crate) seen: Vec<String>,
     pub(crate) legacy_ended: bool,
+    pub(crate) settings: v1::NodeSettings,
 }
 
 /// What a deep verify has found.
@@ -63,6 +64,7 @@ pub(crate) enum Order {
     Restore,
     EndLegacyCredentials,
     DiscardReplica,
+    Set { settings: v1::NodeSettings },
 }
 
 impl Order {
@@ -86,6 +88,7 @@ impl Order {
             Self::Restore => "restore",
             Self::EndLegacyCredentials => "end_legacy_credentials",
             Self::DiscardReplica => "discard_replica",
+            Self::Set { .. } => "set_node",
         }
     }
 
@@ -123,6 +126,7 @@ impl Copy {
             looks: 0,
             seen: vec![],
             legacy_ended: false,
+            settings: v1::NodeSettings::default(),
         }
     }
 
@@ -146,6 +150,7 @@ impl Copy {
                 let giver = giver.ok_or_else(|| refused("the source does not answer"))?;
                 self.seq = giver.seq.min(expected.seq);
                 self.seen.clone_from(&giver.seen);
+                self.settings.clone_from(&giver.settings);
             }
             Order::DeepVerify { run } => self.read_again(*run)?,
             Order::EndLegacyCredentials if self.mode == NodeMode::Serving => self.legacy_ended = true,
@@ -154,6 +159,7 @@ impl Copy {
             Order::Fence | Order::RenewFence | Order::Unfence | Order::Seal { .. } => self.park(order)?,
             Order::Promote { expected, follower } => self.promote(expected, follower, generation)?,
             Order::Retire { target, from_seq } => self.retire(target, *from_seq)?,
+            Order::Set { settings } => self.settings.clone_from(settings),
             Order::TakeStock => self.take_stock()?,
             Order::Depose => self.depose()?,
             Order::Detach | Order::Quarantine | Order::Restore | Order::DiscardReplica => self.put_aside(order)?,

@@ -5,6 +5,7 @@ use crate::fixture::{Bench, batch, node, plan};
 use crate::{BatchPhase, Direction, Event, Input, Outcome, Phase, Stage};
 use expect_test::expect;
 use shardlift_model::UnixMillis;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 fn roll_back() -> Input {
@@ -30,7 +31,7 @@ fn a_way_back_is_begun_or_refused_in_words() {
         writeln!(
             table,
             "  batch: {}",
-            said(&bench, &Input::RollBackBatch { batch: batch("one"), reason: String::new() })
+            said(&bench, &Input::RollBackBatch { batch: batch("one"), reason: String::new(), losses: BTreeMap::new() })
         )
         .unwrap();
         writeln!(table, "  rehearse: {}", said(&bench, &Input::RehearseRollback { node: node("n1") })).unwrap();
@@ -231,7 +232,7 @@ fn a_batch_goes_back_as_far_as_its_nodes_can() {
     bench.drive("n1", Stage::Sealed);
     bench.drive("n2", Stage::Promoting);
     bench.drive("n1", Stage::Soaking);
-    let back = Input::RollBackBatch { batch: batch("one"), reason: String::new() };
+    let back = Input::RollBackBatch { batch: batch("one"), reason: String::new(), losses: BTreeMap::new() };
     bench.input(back.clone()).unwrap();
     assert_eq!((bench.stage("n1"), bench.stage("n2")), (Stage::Fencing, Stage::Promoting));
     bench.drive("n1", Stage::RolledBack);

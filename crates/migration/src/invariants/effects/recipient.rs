@@ -111,7 +111,7 @@ impl Sent<'_> {
                 let rehearsal = self.goes_back() && self.moving.rehearsal;
                 self.refuse(rehearsal, "INV-12", "a rehearsal would seal the writer");
             }
-            Command::Promote { expected, follower } => {
+            Command::Promote { expected, follower, settings } => {
                 let committed = placed && self.is_at(Stage::Promoting) && self.shard == self.taker();
                 self.refuse(!committed, "INV-01", "a shard would be promoted without a commit");
                 let accepted = self.moving.takeover.as_ref().filter(|takeover| takeover.after_seq <= expected.seq);
@@ -122,6 +122,8 @@ impl Sent<'_> {
                 };
                 self.refuse(!seen, "INV-05", "a copy would be promoted at a state that was not verified");
                 self.refuse(follower != self.giver(), "INV-12", "another shard than the former writer would follow");
+                let lacks = self.moving.takeover.is_some() && *settings != self.node.settings;
+                self.refuse(lacks, "INV-08", "a node would be served without the holds that were placed on it");
             }
             Command::Retire { target, from_seq } => {
                 self.refuse(*target != self.node.shard || placed, "INV-01", "the writer would be retired");

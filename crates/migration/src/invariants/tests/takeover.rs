@@ -89,7 +89,7 @@ fn commands_of_a_takeover_to_the_wrong_side_or_out_of_turn_are_seen() {
     assert_eq!(command(Stage::Deposing, "a", Command::Depose), ["INV-07", "INV-12"]);
     assert_eq!(command(Stage::Redirecting, "b", Command::Depose), ["INV-12"]);
     assert_eq!(command(Stage::Detaching, "b", Command::Depose), ["INV-12"]);
-    let promote = |seq| Command::Promote { expected: state(seq), follower: shard("b") };
+    let promote = |seq| Command::Promote { expected: state(seq), follower: shard("b"), settings: None };
     assert_eq!(command(Stage::Redirecting, "a", promote(8)), ["INV-01"]);
     let world = Bench::taken_over_at(Stage::Promoting).world;
     let at = |command: Command| {
@@ -97,6 +97,9 @@ fn commands_of_a_takeover_to_the_wrong_side_or_out_of_turn_are_seen() {
         ids(check_effects(&world, &[Effect::Send { node: node("n1"), token, shard: shard("a"), command }]))
     };
     assert_eq!((at(promote(8)), at(promote(9))), (vec![], vec!["INV-05"]));
+    let settings = Some(crate::Settings { append_only: true, ..Default::default() });
+    let unset = Command::Promote { expected: state(8), follower: shard("b"), settings };
+    assert_eq!(at(unset), ["INV-08"], "not what was set");
     let retire = Command::Retire { target: shard("a"), from_seq: 3 };
     assert_eq!(command(Stage::Deposing, "b", retire), ["INV-02"]);
     assert_eq!(sent(Stage::Redirecting, |_, _| ()), [""; 0]);

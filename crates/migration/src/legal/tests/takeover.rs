@@ -37,7 +37,7 @@ fn a_takeover_begins_only_where_the_table_says_so_and_only_once() {
         for other in [stock(8), Event::WriterWrittenOff { node: node("n1"), at: AT }] {
             let fits = match other {
                 Event::StockTaken { .. } => stage == Stage::TakingStock,
-                _ => stage == Stage::Deposing,
+                _ => matches!(stage, Stage::Deposing | Stage::Detaching),
             };
             assert_eq!(bench.world.legal(&other).is_ok(), fits, "{stage} {other:?}");
         }
@@ -54,6 +54,21 @@ fn a_takeover_begins_only_where_the_table_says_so_and_only_once() {
     let phase = &mut released.world.batches.get_mut(&"one".parse().unwrap()).unwrap().phase;
     *phase = crate::BatchPhase::Released;
     assert!(released.world.legal(&started(8)).is_err());
+}
+
+#[test]
+fn a_former_writer_is_written_off_once_and_only_where_it_is_waited_for() {
+    let written_off = || Event::WriterWrittenOff { node: node("n1"), at: AT };
+    let back = [Stage::Sealing, Stage::Promoting, Stage::Retiring, Stage::Routing, Stage::Probing, Stage::Detaching];
+    for stage in back {
+        let mut bench = Bench::back_at(stage);
+        let waits = matches!(stage, Stage::Retiring | Stage::Detaching);
+        assert_eq!(bench.world.legal(&written_off()).is_ok(), waits, "{stage}");
+        if waits {
+            bench.record(&written_off());
+            assert!(bench.world.legal(&written_off()).is_err(), "{stage}");
+        }
+    }
 }
 
 #[test]

@@ -133,3 +133,48 @@ fn what_a_way_back_without_the_writer_costs_is_told_or_why_there_is_none() {
     "#]]
     .assert_eq(&loss_text(&v1::LossPreview { writer_answers: true, problem, ..preview }));
 }
+
+#[test]
+fn what_a_batch_loses_is_told_node_by_node_and_in_sum() {
+    let gone = v1::LossPreview {
+        node: "acme/web-1".into(),
+        writer: "shard-b".into(),
+        followed_seq: 4711,
+        heard_seq: 4714,
+        heard_at_unix_ms: 1_764_000_005_000,
+        snapshots_lost: 1,
+        lost_since_unix_ms: 1_764_000_000_000,
+        ..Default::default()
+    };
+    let level = v1::LossPreview {
+        node: "acme/web-2".into(),
+        heard_seq: 4711,
+        snapshots_lost: 0,
+        lost_since_unix_ms: 0,
+        ..gone.clone()
+    };
+    let answers = v1::LossPreview {
+        node: "globex".into(),
+        writer: "shard-c".into(),
+        writer_answers: true,
+        problem: "node `globex` is being handed over".into(),
+        ..Default::default()
+    };
+    let nodes = vec![gone, level, answers];
+    let preview = v1::BatchLossPreview { batch: "one".into(), nodes, problem: String::new() };
+    expect![[r#"
+        NODE        SERVED BY      KEPT UP TO  CHANGES LOST  SNAPSHOTS LOST  STORED SINCE          PROBLEM
+        acme/web-1  shard-b, gone  4711        3             1               2025-11-24T16:00:00Z  -
+        acme/web-2  shard-b, gone  4711        0             0               -                     -
+        globex      shard-c        all         -             -               -                     node `globex` is being handed over
+
+        2 nodes without the shard that served it: 3 changes and 1 snapshot that were heard of are lost, and all that it stored later; 1 node with all changes
+    "#]].assert_eq(&batch_loss_text(&preview));
+    let problem = "every shard answers\nmove it back\u{1b}[2J with all".to_owned();
+    expect![[r#"
+        problem: every shard answers
+                 move it back�[2J with all
+    "#]].assert_eq(&batch_loss_text(&v1::BatchLossPreview { nodes: vec![], problem, ..preview.clone() }));
+    let json = super::super::pretty(&preview).unwrap();
+    assert!(json.contains("\"batch\": \"one\"") && json.contains("\"followed_seq\": 4711"), "{json}");
+}
