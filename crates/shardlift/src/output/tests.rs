@@ -262,7 +262,8 @@ fn json_has_the_names_of_the_protocol() {
           "append_only": false,
           "holds": [],
           "way_back": null,
-          "loss": ""
+          "loss": "",
+          "deep_verify": null
         }"#]]
     .assert_eq(&pretty(&node()).unwrap());
 }
