@@ -26,6 +26,7 @@ pub mod secret;
 pub mod tls;
 pub mod trust;
 
+pub use clock::time_provider;
 pub use pem_text::{PemError, certificates_in};
 pub use provider::{NoRandomness, install_crypto_provider};
 pub use secret::{Passphrase, SecretPem};

@@ -6,7 +6,7 @@
 use super::credentials::Credentials;
 use super::error::{TlsError, readable};
 use super::verifier::{Checked, ServerCheck, refused, refused_by_trust};
-use crate::clock::unix_millis;
+use crate::clock::{time_provider, unix_millis};
 use crate::provider::provider;
 use hyper_util::rt::TokioIo;
 use rustls::client::{ResolvesClientCert, Resumption, WantsClientCert};
@@ -24,6 +24,9 @@ use tonic::transport::{Channel, Endpoint};
 
 /// How long a connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longer than any run of a simulation takes.
+const RESET_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// How often an HTTP/2 connection is asked whether it still lives, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -123,7 +126,8 @@ fn configure(
 type Builder = rustls::ConfigBuilder<ClientConfig, WantsClientCert>;
 
 pub(super) fn checked_by(check: impl ServerCheck + 'static) -> Result<Builder, rustls::Error> {
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = ClientConfig::builder_with_details(provider(), time_provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(Checked(check))))
 }
 
@@ -144,7 +148,12 @@ pub(super) fn lazy_channel(address: String, config: Result<ClientConfig, rustls:
         }
     });
     // The URI is only what HTTP/2 needs to have; where the connection goes is the connector's business.
-    Endpoint::from_static("http://shardlift.invalid")
+    let mut endpoint = Endpoint::from_static("http://shardlift.invalid");
+    if shardlift_net::is_simulated() {
+        // How long a request that was given up is remembered goes by the system's clock, which no simulation has: always, then.
+        endpoint = endpoint.http2_reset_stream_duration(RESET_REMEMBERED);
+    }
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)

@@ -3,7 +3,7 @@
 use super::credentials::{Credentials, ServerChain};
 use super::error::TlsError;
 use super::verifier::refused_by_trust;
-use crate::clock::unix_millis;
+use crate::clock::{time_provider, unix_millis};
 use crate::provider::provider;
 use crate::trust::TrustDomains;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -117,7 +117,7 @@ fn build(
         Versions::Tls13 => &[&rustls::version::TLS13][..],
         Versions::Tls12And13 => &[&rustls::version::TLS13, &rustls::version::TLS12][..],
     };
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_details(provider(), time_provider())
         .with_protocol_versions(versions)
         .map_err(TlsError::Configuration)?;
     let builder = match verifier {

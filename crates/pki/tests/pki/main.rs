@@ -6,6 +6,7 @@
 mod authority;
 mod bundles;
 mod clients;
+mod clocks;
 mod credentials;
 mod grpc;
 mod requests;
