@@ -37,6 +37,8 @@ pub enum FaultPlan {
     },
     /// One entry for each write, in order; then none. Reads are left alone.
     Script(VecDeque<Fault>),
+    /// Every call is refused until there is another plan: the store is out of reach.
+    Unreachable,
 }
 
 impl FaultPlan {
@@ -61,6 +63,7 @@ impl FaultPlan {
     fn for_write(&mut self) -> Fault {
         match self {
             Self::Script(faults) => faults.pop_front().unwrap_or(Fault::None),
+            Self::Unreachable => Fault::FailBefore,
             Self::Seeded { dice, per_mille } => {
                 if !dice.random_ratio(*per_mille, 1000) {
                     return Fault::None;
@@ -84,6 +87,7 @@ impl FaultPlan {
                 }
             }
             Self::Script(_) => Fault::None,
+            Self::Unreachable => Fault::FailBefore,
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct FaultCount {
     pub fail_after: u64,
     /// [`Fault::Torn`].
     pub torn: u64,
+    /// Calls while the store was out of reach.
+    pub unreachable: u64,
 }
 
 /// A store around another, which fails by plan. After an unknown outcome it answers nothing until
@@ -114,6 +120,15 @@ struct State {
     poisoned: bool,
 }
 
+impl State {
+    fn note_refused(&mut self) {
+        match self.plan {
+            FaultPlan::Unreachable => self.count.unreachable += 1,
+            FaultPlan::Seeded { .. } | FaultPlan::Script(_) => self.count.fail_before += 1,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("a planned fault")]
 struct Planned;
@@ -121,7 +136,7 @@ struct Planned;
 impl<S: Store> FaultyStore<S> {
     /// A store that fails by this plan.
     pub const fn new(inner: S, plan: FaultPlan) -> Self {
-        let count = FaultCount { fail_before: 0, fail_after: 0, torn: 0 };
+        let count = FaultCount { fail_before: 0, fail_after: 0, torn: 0, unreachable: 0 };
         Self { inner, state: Mutex::new(State { plan, count, poisoned: false }) }
     }
 
@@ -158,7 +173,7 @@ impl<S: Store> FaultyStore<S> {
             let fault = state.plan.for_write();
             match fault {
                 Fault::None => {}
-                Fault::FailBefore => state.count.fail_before += 1,
+                Fault::FailBefore => state.note_refused(),
                 Fault::FailAfter => state.count.fail_after += 1,
                 Fault::Torn => state.count.torn += 1,
             }
@@ -183,7 +198,9 @@ impl<S: Store> FaultyStore<S> {
                 return Err(StoreError::Poisoned);
             }
             let fault = state.plan.for_read();
-            state.count.fail_before += u64::from(fault == Fault::FailBefore);
+            if fault == Fault::FailBefore {
+                state.note_refused();
+            }
             Ok(fault)
         })?;
         if fault == Fault::FailBefore {

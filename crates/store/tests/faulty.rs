@@ -124,3 +124,16 @@ fn a_refusal_stays_one_where_a_fault_was_planned() {
     assert!(matches!(store.append(term, Seq(9), &[vec![1]]), Err(StoreError::Conflict { .. })));
     assert_eq!(store.last().unwrap(), Seq(0));
 }
+
+#[test]
+fn a_store_that_is_out_of_reach_refuses_everything_until_it_is_back() {
+    let store = faulty(FaultPlan::none());
+    let term = store.campaign().unwrap();
+    store.set_plan(FaultPlan::Unreachable);
+    assert!(store.append(term, Seq(0), &[vec![1]]).unwrap_err().is_retryable());
+    assert!(store.last().unwrap_err().is_retryable() && store.campaign().unwrap_err().is_retryable());
+    assert_eq!((store.count().unreachable, store.count().fail_before), (3, 0));
+    store.set_plan(FaultPlan::none());
+    assert_eq!(store.append(term, Seq(0), &[vec![1]]).unwrap(), Seq(1));
+    assert_eq!(found(&store), [[1]]);
+}
