@@ -5,7 +5,7 @@ use shardlift_api::v1::router_control_client::RouterControlClient;
 use shardlift_api::v1::shard_control_client::ShardControlClient;
 use shardlift_model::{Role, RouterId, ShardId};
 use shardlift_pki::tls::{Credentials, Expected, channel};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Channels {
     credentials: Arc<Credentials>,
-    open: Mutex<HashMap<(Role, String), (String, Channel)>>,
+    open: Mutex<BTreeMap<(Role, String), (String, Channel)>>,
 }
 
 impl Channels {

@@ -22,7 +22,7 @@ use crate::state::Shared;
 use shardlift_api::v1;
 use shardlift_migration::{Effect, Input, Outcome};
 use shardlift_model::{NodeId, RouterId, ShardId, Token};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -108,23 +108,35 @@ impl Context {
 }
 
 /// Effects of one sort about one node; hardly ever more than one.
-type Slot = (std::mem::Discriminant<Effect>, Option<NodeId>);
+type Slot = (Sort, Option<NodeId>);
+
+/// The sorts of effects, in the order in which those that are not derived any more are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Send,
+    RenewFence,
+    WatchReplica,
+    SyncRouters,
+    WatchSoak,
+    AskCutover,
+    Probe,
+}
 
 /// The running tasks.
 #[derive(Debug)]
 pub(crate) struct Runner {
     context: Context,
-    running: HashMap<Slot, Vec<(Effect, JoinHandle<()>)>>,
+    running: BTreeMap<Slot, Vec<(Effect, JoinHandle<()>)>>,
 }
 
 impl Runner {
     pub(crate) fn new(context: Context) -> Self {
-        Self { context, running: HashMap::new() }
+        Self { context, running: BTreeMap::new() }
     }
 
     /// Ends what is not derived any more, starts what is new.
     pub(crate) fn reconcile(&mut self, derived: Vec<Effect>) {
-        let mut kept: HashMap<Slot, Vec<(Effect, JoinHandle<()>)>> = HashMap::new();
+        let mut kept: BTreeMap<Slot, Vec<(Effect, JoinHandle<()>)>> = BTreeMap::new();
         for effect in derived {
             let slot = slot_of(&effect);
             let present = self.running.get_mut(&slot).and_then(|tasks| {
@@ -178,13 +190,13 @@ impl Drop for Runner {
 }
 
 fn slot_of(effect: &Effect) -> Slot {
-    let node = match effect {
-        Effect::Send { node, .. }
-        | Effect::RenewFence { node, .. }
-        | Effect::WatchReplica { node, .. }
-        | Effect::WatchSoak { node, .. }
-        | Effect::Probe { node, .. } => Some(node.clone()),
-        Effect::SyncRouters { .. } | Effect::AskCutover { .. } => None,
-    };
-    (std::mem::discriminant(effect), node)
+    match effect {
+        Effect::Send { node, .. } => (Sort::Send, Some(node.clone())),
+        Effect::RenewFence { node, .. } => (Sort::RenewFence, Some(node.clone())),
+        Effect::WatchReplica { node, .. } => (Sort::WatchReplica, Some(node.clone())),
+        Effect::SyncRouters { .. } => (Sort::SyncRouters, None),
+        Effect::WatchSoak { node, .. } => (Sort::WatchSoak, Some(node.clone())),
+        Effect::AskCutover { .. } => (Sort::AskCutover, None),
+        Effect::Probe { node, .. } => (Sort::Probe, Some(node.clone())),
+    }
 }

@@ -14,7 +14,7 @@ use shardlift_api::v1;
 use shardlift_migration::Input;
 use shardlift_model::{NodeId, Peer, Sha256};
 use shardlift_pki::enrolment::EnrolmentToken;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -139,7 +139,7 @@ impl Bucket {
 #[derive(Debug, Default)]
 struct Tries {
     all: Option<Bucket>,
-    addresses: HashMap<Option<IpAddr>, Bucket>,
+    addresses: BTreeMap<Option<IpAddr>, Bucket>,
 }
 
 impl Tries {

@@ -11,7 +11,7 @@ pub(crate) use shards::{describe, list as list_nodes};
 use crate::effects::Context;
 use shardlift_migration::World;
 use shardlift_model::Role;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ const COMPARE: Duration = Duration::from_secs(1);
 
 /// Keeps one task for each recorded part until told to stop.
 pub(crate) async fn run(context: Context, shutdown: CancellationToken) {
-    let mut tasks: HashMap<(Role, String), JoinHandle<()>> = HashMap::new();
+    let mut tasks: BTreeMap<(Role, String), JoinHandle<()>> = BTreeMap::new();
     let mut changes = context.shared.changes();
     loop {
         let (shards, routers) = context.shared.world(|world| {

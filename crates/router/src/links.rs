@@ -6,7 +6,7 @@
 
 use crate::table::Route;
 use shardlift_model::NodeId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ pub struct Links {
 #[derive(Debug, Default)]
 struct Entered {
     last: u64,
-    by_node: HashMap<NodeId, BTreeMap<u64, Entry>>,
+    by_node: BTreeMap<NodeId, BTreeMap<u64, Entry>>,
 }
 
 #[derive(Debug)]
