@@ -1,12 +1,14 @@
-//! What a part takes from the machine that it runs on: connections, threads for what blocks, the wall clock, dice.
+//! What a part takes from the machine that it runs on: connections, threads for what blocks, durable files, the wall clock, dice.
 //!
 //! In production these are tokio's sockets and threads, the system's clock and the system's randomness; a call costs one look
 //! at a thread-local. A simulation puts a [`Machine`] in their place for its own thread ([`install`]): then connections are the
 //! simulation's, blocking work is done in place of being handed to a thread, so that its order is the simulation's too, and
 //! clock and dice are the seed's. Nothing but a simulation installs anything, and nothing here can be configured.
 //!
-//! Files are opened as always: a simulation gives each part a folder of its own. Only who waits for their bytes differs.
+//! Files are read as always: a simulation gives each part a folder of its own, and only who waits for the bytes differs. What is
+//! written, named or taken away goes through [`disk`], so that a simulation knows what a power cut would leave.
 
+pub mod disk;
 mod file;
 mod listener;
 mod machine;

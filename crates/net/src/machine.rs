@@ -1,10 +1,12 @@
 //! What stands in for the machine in a simulation, and where the present thread finds it.
 
+use crate::disk::Disk;
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,9 @@ pub trait Machine: Send + Sync {
 
     /// A number below one.
     fn spread(&self) -> f64;
+
+    /// The simulated disk that a path lies on; `None` where nothing is simulated.
+    fn disk(&self, path: &Path) -> Option<Arc<dyn Disk>>;
 }
 
 thread_local! {

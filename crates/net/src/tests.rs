@@ -1,8 +1,10 @@
 //! The machine and its stand-in give the same things by the same calls.
 
+use super::disk::{Disk, DiskFile, How, WriteFile};
 use super::*;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
@@ -44,6 +46,48 @@ impl Machine for Island {
 
     fn spread(&self) -> f64 {
         0.25
+    }
+
+    fn disk(&self, path: &Path) -> Option<Arc<dyn Disk>> {
+        path.starts_with("/stone").then(|| Arc::new(Stone) as Arc<dyn Disk>)
+    }
+}
+
+/// A disk that takes nothing.
+#[derive(Debug)]
+struct Stone;
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::ErrorKind::ReadOnlyFilesystem.into())
+}
+
+impl Disk for Stone {
+    fn open(&self, _path: &Path, _how: How) -> io::Result<Box<dyn DiskFile>> {
+        refused()
+    }
+
+    fn rename(&self, _source: &Path, _target: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn hard_link(&self, _source: &Path, _target: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn remove_file(&self, _path: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn create_folder(&self, _path: &Path, _mode: u32) -> io::Result<()> {
+        refused()
+    }
+
+    fn remove_folder(&self, _path: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync_folder(&self, _path: &Path) -> io::Result<()> {
+        refused()
     }
 }
 
@@ -102,5 +146,55 @@ async fn a_file_is_read_alike_by_threads_and_in_place() {
         let mut text = String::new();
         file.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "letter");
+    }
+}
+
+#[test]
+fn files_are_written_named_and_removed_by_the_system_where_nothing_is_simulated() {
+    let _installed = install(Arc::new(Island));
+    let folder = std::env::temp_dir().join(format!("shardlift-net-disk-{}", std::process::id()));
+    let below = folder.join("a/b");
+    disk::create_folders(&below, 0o700).unwrap();
+    disk::create_folders(&below, 0o700).unwrap();
+    let (path, other) = (below.join("letter"), below.join("other"));
+    let mut file = WriteFile::open(&path, How::New(0o600)).unwrap();
+    file.write_all(b"dear").unwrap();
+    file.sync().unwrap();
+    assert!(WriteFile::open(&path, How::New(0o600)).is_err());
+    let mut file = WriteFile::open(&path, How::Append(0o600)).unwrap();
+    file.write_all(b" friend").unwrap();
+    file.sync_data().unwrap();
+    let mut file = WriteFile::open(&path, How::Present).unwrap();
+    file.write_all_at(b"D", 0).unwrap();
+    file.set_len(6).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"Dear f");
+    disk::hard_link(&path, &other).unwrap();
+    disk::rename(&other, &below.join("third")).unwrap();
+    disk::sync_folder(&below).unwrap();
+    drop(WriteFile::open(&path, How::Emptied(0o600)).unwrap());
+    assert_eq!(std::fs::read(below.join("third")).unwrap(), b"");
+    disk::remove_file(&path).unwrap();
+    disk::remove_file(&below.join("third")).unwrap();
+    for folder in [&below, &folder.join("a"), &folder] {
+        disk::remove_folder(folder).unwrap();
+    }
+}
+
+#[test]
+fn all_that_changes_a_simulated_disk_asks_it() {
+    let _installed = install(Arc::new(Island));
+    let (path, other) = (Path::new("/stone/a"), Path::new("/stone/b"));
+    let answers = [
+        WriteFile::open(path, How::Present).map(drop),
+        disk::rename(path, other),
+        disk::hard_link(path, other),
+        disk::remove_file(path),
+        disk::create_folder(path, 0o700),
+        disk::create_folders(path, 0o700),
+        disk::remove_folder(path),
+        disk::sync_folder(path),
+    ];
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
     }
 }

@@ -7,9 +7,8 @@
 use crate::table::{Change, Refused, Table, Verdict};
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
-use std::fs::{File, OpenOptions};
+use shardlift_net::disk::{self, How, WriteFile};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,7 +63,7 @@ pub struct RouteStore {
 #[derive(Debug)]
 struct Journal {
     folder: PathBuf,
-    file: File,
+    file: WriteFile,
     bytes: u64,
     rewritten_bytes: u64,
 }
@@ -75,17 +74,11 @@ impl RouteStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(failed("cannot create", folder))?;
+        disk::create_folders(folder, 0o755).map_err(failed("cannot create", folder))?;
         let path = folder.join(FILE_NAME);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("cannot open", &path))?;
+        let mut file = WriteFile::open(&path, How::Append(0o600)).map_err(failed("cannot open", &path))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed("cannot read", &path))?;
+        file.file().read_to_end(&mut bytes).map_err(failed("cannot read", &path))?;
         let (table, whole) = replay(&bytes, &path)?;
         if whole < bytes.len() {
             tracing::warn!(
@@ -94,7 +87,7 @@ impl RouteStore {
             );
             file.set_len(whole as u64).map_err(failed("cannot shorten", &path))?;
         }
-        file.sync_all().map_err(failed("cannot sync", &path))?;
+        file.sync().map_err(failed("cannot sync", &path))?;
         sync_folder(folder)?;
         let bytes = whole as u64;
         let journal = Journal { folder: folder.to_owned(), file, bytes, rewritten_bytes: bytes.max(REWRITE_BYTES_MIN) };
@@ -136,7 +129,7 @@ impl Journal {
         let record = encode(change)?;
         let path = self.folder.join(FILE_NAME);
         self.file.write_all(&record).map_err(failed("cannot write", &path))?;
-        self.file.sync_all().map_err(failed("cannot sync", &path))?;
+        self.file.sync().map_err(failed("cannot sync", &path))?;
         self.bytes += record.len() as u64;
         Ok(())
     }
@@ -148,18 +141,12 @@ impl Journal {
         let record = encode(&whole)?;
         let path = self.folder.join(FILE_NAME);
         let temp = self.folder.join("routes.journal.new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temp)
-            .map_err(failed("cannot create", &temp))?;
+        let mut file = WriteFile::open(&temp, How::Emptied(0o600)).map_err(failed("cannot create", &temp))?;
         file.write_all(&record).map_err(failed("cannot write", &temp))?;
-        file.sync_all().map_err(failed("cannot sync", &temp))?;
-        std::fs::rename(&temp, &path).map_err(failed("cannot replace", &path))?;
+        file.sync().map_err(failed("cannot sync", &temp))?;
+        disk::rename(&temp, &path).map_err(failed("cannot replace", &path))?;
         sync_folder(&self.folder)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed("cannot open", &path))?;
+        let file = WriteFile::open(&path, How::Append(0o600)).map_err(failed("cannot open", &path))?;
         let bytes = record.len() as u64;
         Ok(Self { folder: self.folder, file, bytes, rewritten_bytes: bytes.max(REWRITE_BYTES_MIN) })
     }
@@ -170,7 +157,7 @@ fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> S
 }
 
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("cannot sync", folder))
+    disk::sync_folder(folder).map_err(failed("cannot sync", folder))
 }
 
 /// Length (4 bytes), SHA-256 of the body (32 bytes), body.

@@ -23,6 +23,7 @@ mod layout;
 pub(crate) mod nodes;
 mod objects;
 mod pace;
+mod pages;
 mod quarantine;
 mod reads;
 mod reconcile;

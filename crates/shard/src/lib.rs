@@ -19,3 +19,4 @@ pub mod replication;
 pub mod rest;
 pub mod server;
 pub mod session;
+pub mod witness;

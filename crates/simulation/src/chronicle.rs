@@ -1,11 +1,13 @@
 //! What the controllers have recorded, as it is recorded: read from the store that they share, told, and counted for those who wait
 //! for a stage.
 
+use crate::cluster::Shared;
 use crate::faults::Moment;
-use crate::story::Story;
+use crate::tally::{Sort, Tally};
 use anyhow::{Context as _, Result};
 use shardlift_migration::{Event, Stage};
-use shardlift_store::{MemoryStore, Seq, Store as _};
+use shardlift_store::{Seq, Store as _};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Events read at once.
@@ -16,6 +18,8 @@ const PAGE: usize = 1000;
 pub struct Chronicle {
     last: Option<Seq>,
     entered: Vec<(String, Stage, Duration)>,
+    /// Nodes that went back without their writer, while it has not been deposed.
+    taken_over: BTreeSet<String>,
     /// When something was told last.
     pub told: Duration,
 }
@@ -25,7 +29,8 @@ impl Chronicle {
     ///
     /// # Errors
     /// When a record is none.
-    pub fn read_on(&mut self, store: &MemoryStore, story: &Story) -> Result<()> {
+    pub fn read_on(&mut self, shared: &Shared) -> Result<()> {
+        let (store, story) = (&shared.store, &shared.story);
         for (seq, record) in store.read(self.last.unwrap_or(Seq::ZERO), PAGE)? {
             self.last = Some(seq);
             let json = record.get(1..).context("an empty record")?;
@@ -35,7 +40,12 @@ impl Chronicle {
                 story.tell("record", line);
                 self.told = story.now();
             }
+            let known = self.entered.len();
             self.note(&event, story.now());
+            for (node, stage, _) in &self.entered[known..] {
+                shared.witness.enter(node, *stage);
+            }
+            self.count(&event, &shared.tally);
         }
         Ok(())
     }
@@ -48,6 +58,18 @@ impl Chronicle {
             Event::BatchCommitted { placements, .. } | Event::RollbackCommitted { placements, .. } => {
                 let promoted = placements.iter().map(|placement| placement.node.to_string());
                 self.entered.extend(promoted.map(|node| (node, Stage::Promoting, now)));
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, event: &Event, tally: &Tally) {
+        match event {
+            Event::TakeoverCommitted { placement, .. } => {
+                self.taken_over.insert(placement.node.to_string());
+            }
+            Event::StageEntered { node, stage: Stage::RolledBack, .. } if self.taken_over.remove(node.as_str()) => {
+                tally.count(Sort::Deposed);
             }
             _ => {}
         }
@@ -86,6 +108,11 @@ fn line(event: &Event) -> Option<String> {
         Event::RollbackStarted { node, reason, .. } => format!("{node} goes back: {reason}"),
         Event::RollbackUndone { node, .. } => format!("{node} does not go back"),
         Event::VerdictReached { batch, verdict } => format!("{batch}: {verdict:?}"),
+        Event::TakeoverStarted { node, after_seq, .. } => {
+            format!("{node} goes back without its writer, after {after_seq}")
+        }
+        Event::StockTaken { node, .. } => format!("{node} has taken stock"),
+        Event::TakeoverCommitted { placement, .. } => format!("{} is taken over", placement.node),
         Event::BatchAborted { batch } => format!("{batch} is aborted"),
         Event::BatchRolledBack { batch } => format!("{batch} is rolled back"),
         _ => return None,

@@ -3,8 +3,9 @@
 
 use crate::cluster::{Phase, Shared};
 use crate::ground::{CONTROLLERS, Ground, ROUTER};
-use crate::line::{Answer, Line, Question, bytes};
+use crate::line::{Answer, Clock, Line, Question, bytes};
 use crate::reference::{Known, Reference};
+use crate::tally::Sort;
 use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -144,6 +145,12 @@ impl Hand {
         };
         let path = &question.path[..question.path.len().min(18)];
         self.tell(format_args!("{} {} {path} -> {word}", question.method, self.node));
+        match &answer {
+            Answer::Refused(Clock::OfServer) => self.shared.tally.count(Sort::ServerExpired),
+            Answer::Refused(Clock::OfClient) => self.shared.tally.count(Sort::ClientExpired),
+            _ if self.line.was_refused() => self.shared.tally.count(Sort::ClientExpired),
+            _ => {}
+        }
         if let Answer::Status(status @ (401 | 403 | 405), _) = answer {
             self.violate(format_args!("{} {path} was answered {status}", question.method));
         }
@@ -221,12 +228,18 @@ impl Hand {
 
     /// Whether there was an answer that could be held against the reference.
     async fn check(&mut self, kind: &str, name: &str) -> bool {
-        let before = self.told().get(name).map(|object| object.known);
+        let mut before = self.told().get(name).map(|object| object.known);
         let found = match self.ask(&Question::plain("GET", format!("{kind}/{name}"))).await {
             Answer::Status(200 | 206, body) => Some(body),
             Answer::Status(404, _) => None,
             _ => return false,
         };
+        if self.shared.witness.is_given_up(self.node, name) {
+            if before == Some(Known::Stored) && found.is_none() {
+                self.shared.tally.count(Sort::LossFelt);
+            }
+            before = Some(Known::Open);
+        }
         let wrong = self.told().judge(before, name, found.as_deref());
         if let Some(wrong) = wrong.filter(|_| !self.shared.is_rotten(self.node, name)) {
             self.violate(wrong);
@@ -240,11 +253,12 @@ impl Hand {
     }
 
     async fn check_listing(&mut self, kind: &str) -> bool {
-        let before = self.told().clone();
+        let mut before = self.told().clone();
         match self.ask(&Question::plain("GET", format!("{kind}/"))).await {
             Answer::Status(200, body) => match serde_json::from_slice::<Vec<Listed>>(&body) {
                 Ok(listed) => {
                     let listed: BTreeMap<_, _> = listed.into_iter().map(|line| (line.name, line.size)).collect();
+                    before.doubt(|name| self.shared.witness.is_given_up(self.node, name));
                     let wrongs = self.told().judge_listing(&before, kind, &listed);
                     for wrong in wrongs {
                         self.violate(wrong);

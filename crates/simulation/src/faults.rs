@@ -15,8 +15,10 @@ pub type Pair = (&'static str, &'static str);
 /// One thing that happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A part dies at once and comes back later.
+    /// A part dies at once and comes back later; as often as not its host has lost its power.
     Crash(&'static str),
+    /// A shard dies and does not come back while nodes move.
+    Dead(&'static str),
     /// Nothing passes between two parts.
     Partition(Pair),
     /// What the first sends to the second is lost: with a controller as the second, replies.
@@ -25,14 +27,29 @@ pub enum Fault {
     Hold(Pair),
     /// Another controller leads while the present one still runs, and what that one has sent arrives later.
     Takeover,
-    /// All wall clocks are off by so many milliseconds; by a year and more, all certificates have ended.
-    Skew(i64),
+    /// A host's wall clock is off by so many milliseconds; by years, all certificates have ended for it, or are not valid yet.
+    Skew(&'static str, i64),
+    /// The store fails the controller that leads.
+    Store(StoreFault),
     /// A shard's disk is full: it comes back from a restart with no space.
     Full(usize),
-    /// A bit of an object of a node changes on the source's disk.
+    /// A bit of a pack of a node changes on the source's disk.
     Rot(&'static str),
     /// The operator wants something.
     Order(Order),
+}
+
+/// What is wrong with the store of the controller that leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The next append is not taken.
+    Refuses,
+    /// The next append is taken, and the controller does not hear of it.
+    AnswerLost,
+    /// The next append is torn: it did not take place, and the controller does not know.
+    Torn,
+    /// No call arrives.
+    OutOfReach,
 }
 
 /// When something happens.
@@ -70,11 +87,14 @@ pub const MOVING: Duration = Duration::from_secs(24);
 /// Most faults of a plan.
 const FAULTS_MAX: usize = 8;
 
-/// An hour either way, and a time at which no certificate is good any more.
-const SKEWS_MS: [i64; 3] = [3_600_000, -3_600_000, 800 * 86_400_000];
+/// An hour either way, and times at which no certificate is good any more, or not yet.
+const SKEWS_MS: [i64; 4] = [3_600_000, -3_600_000, FAR_OFF_MS, -FAR_OFF_MS];
+
+/// Longer than any certificate of a part or a node is valid.
+pub const FAR_OFF_MS: i64 = 1200 * 86_400_000;
 
 /// Stages that faults wait for, those of the cutover twice.
-const STAGES: [Stage; 20] = [
+const STAGES: [Stage; 24] = [
     Stage::Offering,
     Stage::Copying,
     Stage::CatchingUp,
@@ -95,6 +115,10 @@ const STAGES: [Stage; 20] = [
     Stage::Soaking,
     Stage::Detaching,
     Stage::Discarding,
+    Stage::TakingStock,
+    Stage::Redirecting,
+    Stage::Releasing,
+    Stage::Restoring,
 ];
 
 struct Drawing {
@@ -138,6 +162,16 @@ impl Drawing {
         self.of(&all)
     }
 
+    /// Also a client's.
+    fn any_host(&mut self, node: &'static str) -> &'static str {
+        let client = NODES.into_iter().find(|(name, _)| *name == node).map_or(NODES[0].1, |(_, host)| host);
+        if self.dice.random_ratio(1, 4) { client } else { self.host(node) }
+    }
+
+    fn store_fault(&mut self) -> StoreFault {
+        self.of(&[StoreFault::Refuses, StoreFault::AnswerLost, StoreFault::Torn, StoreFault::OutOfReach])
+    }
+
     fn moment(&mut self, node: &'static str) -> Moment {
         if self.dice.random_ratio(1, 5) {
             return Moment::At(self.millis(0..18_000));
@@ -150,16 +184,17 @@ impl Drawing {
     fn fault(&mut self) -> Planned {
         let node = self.node();
         let (lasts, fault) = match self.dice.random_range(0..100) {
-            0..30 => (self.millis(50..6000), Fault::Crash(self.host(node))),
-            30..44 => (self.millis(300..10_000), Fault::Partition(self.pair(node))),
-            44..58 => (self.millis(300..10_000), Fault::OneWay(self.turned(node))),
-            58..76 => (self.millis(300..12_000), Fault::Hold(self.pair(node))),
+            0..29 => (self.millis(50..6000), Fault::Crash(self.host(node))),
+            29..43 => (self.millis(300..10_000), Fault::Partition(self.pair(node))),
+            43..57 => (self.millis(300..10_000), Fault::OneWay(self.turned(node))),
+            57..76 => (self.millis(300..12_000), Fault::Hold(self.pair(node))),
             76..88 => (self.millis(0..10_000), Fault::Takeover),
-            88..93 => {
-                let skew = self.of(&SKEWS_MS);
-                (self.millis(1000..20_000), Fault::Skew(skew))
+            88..92 => {
+                let (host, skew) = (self.any_host(node), self.of(&SKEWS_MS));
+                (self.millis(1000..20_000), Fault::Skew(host, skew))
             }
-            93..96 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
+            92..95 => (self.millis(500..8000), Fault::Store(self.store_fault())),
+            95..97 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
             _ => (Duration::ZERO, Fault::Rot(node)),
         };
         Planned { when: self.moment(node), lasts, fault }
@@ -169,7 +204,8 @@ impl Drawing {
     fn wish(&mut self) -> Planned {
         let node = self.node();
         let (batch, _, _) = self.of(&BATCHES);
-        let (order, stage) = match self.dice.random_range(0..7) {
+        let (order, stage) = match self.dice.random_range(0..8) {
+            7 => (Order::Release(batch), Stage::Soaking),
             6 => (Order::Rehearse(batch), Stage::Soaking),
             0 => (Order::Abort(node), self.of(&STAGES)),
             1 => (Order::RollBack(node), self.of(&STAGES)),
@@ -177,12 +213,52 @@ impl Drawing {
             _ => (Order::RollBackBatch(batch), Stage::Soaking),
         };
         let after = self.millis(0..1500);
-        Planned {
-            when: Moment::Stage { node, stage, nth: 1, after },
-            lasts: Duration::ZERO,
-            fault: Fault::Order(order),
-        }
+        at_stage(node, stage, after, Fault::Order(order))
     }
+
+    /// A target dies for good, cut off from its follower before as often as not; a while later its nodes are given up.
+    fn loss(&mut self) -> Vec<Planned> {
+        let (_, target, nodes) = self.of(&BATCHES);
+        let first = nodes[self.dice.random_range(0..nodes.len())];
+        let mut planned = Vec::new();
+        let mut after = self.millis(0..1500);
+        if self.dice.random() {
+            let lasts = self.millis(4000..8000);
+            let cut = at_stage(first, Stage::Soaking, after, Fault::Partition((SHARDS[0], target)));
+            planned.push(Planned { lasts, ..cut });
+            after += self.millis(500..3000);
+        }
+        planned.push(Planned { lasts: MOVING, ..at_stage(first, Stage::Soaking, after, Fault::Dead(target)) });
+        let given_up = if self.dice.random() { nodes.to_vec() } else { vec![first] };
+        for node in given_up {
+            after += self.millis(500..3000);
+            planned.push(at_stage(first, Stage::Soaking, after, Fault::Order(Order::GiveUp(node))));
+        }
+        planned
+    }
+
+    /// A batch is released before its time, and a copy of it is wanted back.
+    fn release(&mut self) -> Vec<Planned> {
+        let (batch, _, nodes) = self.of(&BATCHES);
+        let node = nodes[self.dice.random_range(0..nodes.len())];
+        let released = Fault::Order(Order::Release(batch));
+        let (soaked, aside) = (self.millis(0..1500), self.millis(0..1500));
+        let mut planned = vec![at_stage(node, Stage::Soaking, soaked, released)];
+        planned.push(at_stage(node, Stage::Released, aside, Fault::Order(Order::Restore(node))));
+        if self.dice.random() {
+            let back = self.millis(0..1500);
+            planned.push(Planned {
+                when: Moment::Stage { node, stage: Stage::Soaking, nth: 2, after: back },
+                lasts: Duration::ZERO,
+                fault: Fault::Order(Order::RollBack(node)),
+            });
+        }
+        planned
+    }
+}
+
+fn at_stage(node: &'static str, stage: Stage, after: Duration, fault: Fault) -> Planned {
+    Planned { when: Moment::Stage { node, stage, nth: 1, after }, lasts: Duration::ZERO, fault }
 }
 
 /// The plan of a seed.
@@ -199,6 +275,11 @@ pub fn plan(seed: u64) -> Vec<Planned> {
     }
     for _wish in 0..drawing.dice.random_range(0..3) {
         planned.push(drawing.wish());
+    }
+    match drawing.dice.random_range(0..12) {
+        0 => planned.extend(drawing.loss()),
+        1 => planned.extend(drawing.release()),
+        _ => {}
     }
     planned
 }
@@ -218,7 +299,7 @@ mod tests {
                 words.insert(text.split(['(', ' ']).next().unwrap_or_default().to_owned());
             }
         }
-        let all = ["Crash", "Full", "Hold", "OneWay", "Order", "Partition", "Rot", "Skew", "Takeover"];
+        let all = ["Crash", "Dead", "Full", "Hold", "OneWay", "Order", "Partition", "Rot", "Skew", "Store", "Takeover"];
         assert_eq!(words.into_iter().collect::<Vec<_>>(), all);
     }
 }

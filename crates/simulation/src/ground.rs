@@ -1,6 +1,7 @@
 //! What is there before a run begins: the cluster's CA, a certificate for every part, and controllers that have their CA's key
 //! unlocked. Made once per thread, since unlocking is meant to be slow; and the folders of one run.
 
+use crate::machine::Virtual;
 use anyhow::{Context as _, Result};
 use shardlift_controller::{Controller, ControllerConfig};
 use shardlift_model::{Identity, Role, UnixMillis};
@@ -32,6 +33,9 @@ pub const ROUTER: &str = "router-1";
 /// The nodes and the hosts that their clients run on.
 pub const NODES: [(&str, &str); 4] =
     [("acme/web-1", "client-1"), ("acme/web-2", "client-2"), ("globex", "client-3"), ("initech/db", "client-4")];
+
+/// What every clock shows when a run begins: the same always, so that no seed has another story next year.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 const PASSPHRASE: &str = "correct horse";
 
@@ -72,7 +76,9 @@ impl Ground {
     fn lay() -> Result<Self> {
         shardlift_pki::install_crypto_provider();
         let folder = temporary()?;
-        let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let epoch = EPOCH;
+        // Certificates are of the time that the simulation begins at.
+        let _installed = shardlift_net::install(Virtual::new(0, epoch, Vec::new()));
         let now = UnixMillis(u64::try_from(epoch.as_millis())?);
         let passphrase = Passphrase::from(PASSPHRASE);
         let authority = Authority::init(&folder.path().join("ca"), &CLUSTER.parse()?, &passphrase, now)?;
@@ -161,7 +167,9 @@ impl Folders {
         for (node, _) in NODES {
             let repository = folders.data("source").join(node);
             std::fs::create_dir_all(&repository)?;
-            std::fs::write(repository.join("config"), format!("the config of {node}, opaque"))?;
+            let config = repository.join("config");
+            std::fs::write(&config, format!("the config of {node}, opaque"))?;
+            std::fs::File::options().write(true).open(&config)?.set_modified(SystemTime::UNIX_EPOCH + EPOCH)?;
         }
         Ok(folders)
     }
@@ -176,6 +184,18 @@ impl Folders {
     #[must_use]
     pub fn kept(&self, shard: &str) -> PathBuf {
         self.0.path().join(format!("{shard}-kept"))
+    }
+
+    /// Where a host's disk keeps what may come back.
+    #[must_use]
+    pub fn attic(&self, host: &str) -> PathBuf {
+        self.0.path().join(format!("{host}-attic"))
+    }
+
+    /// What is a host's own.
+    #[must_use]
+    pub fn of(&self, host: &str) -> PathBuf {
+        if host == ROUTER { self.router() } else { self.data(host) }
     }
 
     /// The router's table.

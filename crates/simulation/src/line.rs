@@ -10,9 +10,11 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError};
 use shardlift_net::Stream;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
@@ -30,8 +32,35 @@ pub enum Answer {
     Status(u16, Bytes),
     /// The request never left.
     Unsent,
+    /// Nor did this: a certificate was not valid at that time.
+    Refused(Clock),
     /// It left, and nobody knows.
     Unknown,
+}
+
+/// Whose certificate was refused for the time that a clock has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The server's, by this client.
+    OfServer,
+    /// This client's, by the server.
+    OfClient,
+}
+
+/// Whether a connection failed because of somebody's clock.
+fn refused_by_clock(error: &(dyn std::error::Error + 'static)) -> Option<Clock> {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    let io: &std::io::Error = causes.find_map(|cause| cause.downcast_ref())?;
+    match io.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => Some(Clock::OfServer),
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => Some(Clock::OfClient),
+        _ => None,
+    }
 }
 
 /// What is asked.
@@ -77,6 +106,8 @@ pub struct Line {
     server_name: String,
     node: String,
     sender: Option<SendRequest<Body>>,
+    /// A server has refused the own certificate for the time that its clock has shown.
+    refused: Arc<AtomicBool>,
 }
 
 impl Line {
@@ -93,13 +124,25 @@ impl Line {
         let chain = chain.map_err(|error| anyhow!("the client's PEM: {error}"))?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| anyhow!("the key: {error}"))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let mut config = rustls::ClientConfig::builder_with_details(provider, shardlift_pki::time_provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let [address, server_name, node] = [address, server_name, node].map(str::to_owned);
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), address, server_name, node, sender: None })
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(config)),
+            address,
+            server_name,
+            node,
+            sender: None,
+            refused: Arc::default(),
+        })
+    }
+
+    /// Whether a server has refused the own certificate since this was asked last, for the time that its clock has shown.
+    pub fn was_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::SeqCst)
     }
 
     /// Ends the connection: the next request goes where the router leads by then.
@@ -112,8 +155,14 @@ impl Line {
         let name = ServerName::try_from(self.server_name.clone()).context("the server's name")?;
         let stream = self.tls.connect(name, stream).await.context("the handshake")?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // How it ends is seen by the request that is on its way then; without one it is no news.
-        tokio::spawn(async move { drop(connection.await) });
+        let refused = self.refused.clone();
+        // How it ends is seen by the request that is on its way then; without one it is no news. In TLS 1.3 a server judges its
+        // client after the client's own handshake is over.
+        tokio::spawn(async move {
+            if connection.await.is_err_and(|error| refused_by_clock(&error) == Some(Clock::OfClient)) {
+                refused.store(true, Ordering::SeqCst);
+            }
+        });
         Ok(sender)
     }
 
@@ -123,7 +172,8 @@ impl Line {
             Some(kept) if !kept.is_closed() => kept,
             _ => match tokio::time::timeout(TIME_MAX, self.open()).await {
                 Ok(Ok(sender)) => sender,
-                Ok(Err(_)) | Err(_) => return Answer::Unsent,
+                Ok(Err(error)) => return refused_by_clock(error.as_ref()).map_or(Answer::Unsent, Answer::Refused),
+                Err(_elapsed) => return Answer::Unsent,
             },
         };
         let request = http::Request::builder()

@@ -1,13 +1,17 @@
 //! What the parts stand on: turmoil's network and virtual time instead of the system's sockets and clock.
 
+use crate::disk::SimDisk;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use shardlift_net::disk::Disk;
 use shardlift_net::{Accepted, Listening, Machine, Pending, Socket};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::{Handle, Id};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// The machine under all parts of one run.
@@ -15,22 +19,49 @@ use turmoil::net::{TcpListener, TcpStream};
 pub struct Virtual {
     /// What the clock shows when the run begins.
     epoch: Duration,
-    /// How far all clocks are off, in milliseconds.
-    skew_ms: AtomicI64,
+    hosts: Mutex<Hosts>,
+    disks: Vec<(PathBuf, Arc<SimDisk>)>,
     dice: Mutex<StdRng>,
 }
 
+/// Which host is which: each has a runtime of its own, and another one after a crash.
+#[derive(Debug, Default)]
+struct Hosts {
+    // Looked up, never gone through: the order of ids is no seed's.
+    names: HashMap<Id, &'static str>,
+    /// How far a host's wall clock is off, in milliseconds.
+    skews_ms: BTreeMap<&'static str, i64>,
+}
+
 impl Virtual {
-    /// A machine whose dice fall as the seed says.
+    /// A machine whose dice fall as the seed says, with a disk for each of these folders.
     #[must_use]
-    pub fn new(seed: u64, epoch: Duration) -> Arc<Self> {
+    pub fn new(seed: u64, epoch: Duration, disks: Vec<(PathBuf, Arc<SimDisk>)>) -> Arc<Self> {
         let dice = Mutex::new(StdRng::seed_from_u64(seed));
-        Arc::new(Self { epoch, skew_ms: AtomicI64::new(0), dice })
+        Arc::new(Self { epoch, hosts: Mutex::default(), disks, dice })
     }
 
-    /// Puts all wall clocks this far off; what runs by monotonic time does not notice.
-    pub fn set_skew(&self, milliseconds: i64) {
-        self.skew_ms.store(milliseconds, Ordering::SeqCst);
+    fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present runtime is this host's.
+    pub fn is_host(&self, name: &'static str) {
+        if let Ok(handle) = Handle::try_current() {
+            self.hosts().names.insert(handle.id(), name);
+        }
+    }
+
+    /// Whose turn it is.
+    #[must_use]
+    pub fn host(&self) -> Option<&'static str> {
+        let id = Handle::try_current().ok()?.id();
+        self.hosts().names.get(&id).copied()
+    }
+
+    /// Puts a host's wall clock this far off; what runs by monotonic time does not notice.
+    pub fn set_skew(&self, host: &'static str, milliseconds: i64) {
+        self.hosts().skews_ms.insert(host, milliseconds);
     }
 }
 
@@ -73,12 +104,17 @@ impl Machine for Virtual {
 
     fn since_epoch(&self) -> Duration {
         let shown = self.epoch + turmoil::sim_elapsed().unwrap_or_default();
-        let skew = self.skew_ms.load(Ordering::SeqCst);
+        let skew = self.host().and_then(|host| self.hosts().skews_ms.get(host).copied()).unwrap_or(0);
         let by = Duration::from_millis(skew.unsigned_abs());
         if skew < 0 { shown.saturating_sub(by) } else { shown + by }
     }
 
     fn spread(&self) -> f64 {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    fn disk(&self, path: &Path) -> Option<Arc<dyn Disk>> {
+        let found = self.disks.iter().find(|(folder, _)| path.starts_with(folder));
+        found.map(|(_, disk)| Arc::clone(disk) as Arc<dyn Disk>)
     }
 }

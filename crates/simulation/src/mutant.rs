@@ -1,6 +1,7 @@
 //! Ways to break a part, each of which an oracle must notice: what shows that the oracles look.
 
 use crate::cluster::Order;
+use crate::disk::Lie;
 use crate::faults::{Fault, Moment, Planned, plan};
 use crate::ground::{NODES, SHARDS};
 use crate::operator::BATCHES;
@@ -22,11 +23,39 @@ pub enum Mutant {
     Resurrection,
     /// A target never comes back.
     Dark,
+    /// A target acknowledges what it has not made durable: its files are not synced.
+    UnsyncedBytes,
+    /// A target acknowledges what has no durable name: its folders are not synced.
+    UnsyncedNames,
+    /// A writer is given up and nobody has said what may be lost.
+    DeniedLoss,
+    /// A writer is given up, and the follower loses what it had followed.
+    FollowerLoses,
 }
 
 impl Mutant {
     /// All.
-    pub const ALL: [Self; 5] = [Self::OpenFence, Self::OldDisk, Self::LostObject, Self::Resurrection, Self::Dark];
+    pub const ALL: [Self; 9] = [
+        Self::OpenFence,
+        Self::OldDisk,
+        Self::LostObject,
+        Self::Resurrection,
+        Self::Dark,
+        Self::UnsyncedBytes,
+        Self::UnsyncedNames,
+        Self::DeniedLoss,
+        Self::FollowerLoses,
+    ];
+
+    /// What a host's disk does not do.
+    #[must_use]
+    pub fn lie(self, host: &str) -> Option<Lie> {
+        match self {
+            Self::UnsyncedBytes if host == BATCHES[0].1 => Some(Lie::Bytes),
+            Self::UnsyncedNames if host == BATCHES[0].1 => Some(Lie::Names),
+            _ => None,
+        }
+    }
 
     /// The plan of a seed, and what the mutant needs to show itself.
     #[must_use]
@@ -43,15 +72,31 @@ impl Mutant {
         match self {
             Self::OpenFence => {}
             Self::OldDisk => planned.push(crash(SHARDS[0], Stage::Soaking)),
-            Self::LostObject | Self::Dark => planned.push(crash(target, Stage::Soaking)),
+            Self::LostObject | Self::Dark | Self::UnsyncedBytes | Self::UnsyncedNames => {
+                planned.push(crash(target, Stage::Soaking))
+            }
             Self::Resurrection => {
                 // Before any move, so that nobody else has a say.
                 let at = Duration::from_secs(4);
                 planned = vec![Planned { when: Moment::At(at), ..crash(SHARDS[0], Stage::Soaking) }];
             }
+            Self::DeniedLoss | Self::FollowerLoses => planned.extend(lost_target(node, target)),
         }
         planned
     }
+}
+
+/// A target that is cut off from its follower, then dies and is given up.
+fn lost_target(node: &'static str, target: &'static str) -> [Planned; 3] {
+    let at = |after, lasts, fault| {
+        let (after, lasts) = (Duration::from_millis(after), Duration::from_millis(lasts));
+        Planned { when: Moment::Stage { node, stage: Stage::Soaking, nth: 1, after }, lasts, fault }
+    };
+    [
+        at(1500, 9000, Fault::Partition((SHARDS[0], target))),
+        at(5000, 20_000, Fault::Dead(target)),
+        at(6000, 0, Fault::Order(Order::GiveUp(node))),
+    ]
 }
 
 /// The same files in another place, whatever was there before.

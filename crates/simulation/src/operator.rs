@@ -1,7 +1,7 @@
 //! The operator: makes the parts known, hands out tokens, applies the plan, does what it is ordered to, and after all is mended
 //! helps what needs an operator until every move has come to an end.
 
-use crate::cluster::{Order, Phase, Shared};
+use crate::cluster::{Phase, Shared};
 use crate::ground::{CONTROLLERS, Ground, NODES, ROUTER, SHARDS};
 use crate::mutant::Mutant;
 use crate::{liar, oracle};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use shardlift_api::v1;
 use shardlift_api::v1::operator_client::OperatorClient;
 use shardlift_model::Role;
-use shardlift_pki::tls::{Expected, channel};
+use shardlift_pki::tls::{Credentials, Expected, channel};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,11 +46,13 @@ const ENDED: [&str; 5] = ["soaking", "released", "aborted", "rolled_back", "sett
 #[derive(Clone)]
 pub struct Operator {
     pub(crate) shared: Arc<Shared>,
+    /// To ask shards themselves, as a controller may.
+    pub(crate) asking: Arc<Credentials>,
     clients: Vec<OperatorClient<Channel>>,
 }
 
 impl Operator {
-    fn tell(&self, what: impl std::fmt::Display) {
+    pub(crate) fn tell(&self, what: impl std::fmt::Display) {
         self.shared.story.tell("operator", what);
     }
 
@@ -148,54 +150,6 @@ impl Operator {
         Ok(())
     }
 
-    async fn carry_out(&self, order: &Order) {
-        let done = match order.clone() {
-            Order::Start(batch) => {
-                let request = v1::BatchRequest { batch: batch.into() };
-                let ask = |mut client: OperatorClient<Channel>| {
-                    let request = request.clone();
-                    async move { client.start_batch(request).await }
-                };
-                self.call(ask).await.map(drop)
-            }
-            Order::RollBack(node) => {
-                let request =
-                    v1::RollBackNodeRequest { node: node.into(), reason: "as planned".into(), ..Default::default() };
-                let ask = |mut client: OperatorClient<Channel>| {
-                    let request = request.clone();
-                    async move { client.roll_back_node(request).await }
-                };
-                self.call(ask).await.map(drop)
-            }
-            Order::RollBackBatch(batch) | Order::Rehearse(batch) => {
-                let rehearse = matches!(order, Order::Rehearse(_));
-                let request = v1::RollBackBatchRequest {
-                    batch: batch.into(),
-                    reason: "as planned".into(),
-                    rehearse,
-                    ..Default::default()
-                };
-                let ask = |mut client: OperatorClient<Channel>| {
-                    let request = request.clone();
-                    async move { client.roll_back_batch(request).await }
-                };
-                self.call(ask).await.map(drop)
-            }
-            Order::Abort(node) => {
-                let request = v1::AbortNodeRequest { node: node.into(), reason: "as planned".into() };
-                let ask = |mut client: OperatorClient<Channel>| {
-                    let request = request.clone();
-                    async move { client.abort_node(request).await }
-                };
-                self.call(ask).await.map(drop)
-            }
-        };
-        match done {
-            Ok(()) => self.tell(format_args!("{order:?}: done")),
-            Err(status) => self.tell(format_args!("{order:?}: {:?}: {}", status.code(), status.message())),
-        }
-    }
-
     async fn serve_orders(&self) {
         while !self.shared.is_at(Phase::Healed) {
             match self.shared.next_order() {
@@ -270,7 +224,8 @@ pub async fn run(ground: Rc<Ground>, shared: Arc<Shared>) -> Result<()> {
     let own = ground.credentials(Role::Operator, "alice")?;
     let to = |name: &str| channel(&own, &format!("{name}:7400"), Expected::one(Role::Controller, name));
     let clients = CONTROLLERS.map(|name| OperatorClient::new(to(name))).into();
-    let operator = Operator { shared, clients };
+    let asking = ground.credentials(Role::Controller, CONTROLLERS[0])?;
+    let operator = Operator { shared, asking, clients };
     operator.set_up().await.context("setting up")?;
     operator.plan().await?;
     operator.shared.go_on_to(Phase::Moving);
@@ -278,5 +233,5 @@ pub async fn run(ground: Rc<Ground>, shared: Arc<Shared>) -> Result<()> {
     operator.see_to_the_end().await?;
     operator.shared.go_on_to(Phase::Looking);
     operator.until("all clients have looked", END_MAX, async || Ok(operator.shared.all_done())).await?;
-    oracle::look(&ground, &operator).await
+    oracle::look(&operator).await
 }

@@ -1,6 +1,6 @@
 //! What must be true of the parts when all is mended and every move has ended. What clients find is their own to judge.
 
-use crate::ground::{CONTROLLERS, Ground, SHARDS};
+use crate::ground::SHARDS;
 use crate::operator::Operator;
 use anyhow::Result;
 use shardlift_api::v1;
@@ -17,12 +17,11 @@ const DIAGNOSES_MAX: usize = 60;
 ///
 /// # Errors
 /// When a part does not answer although all is mended.
-pub async fn look(ground: &Ground, operator: &Operator) -> Result<()> {
+pub async fn look(operator: &Operator) -> Result<()> {
     let story = &operator.shared.story;
-    let own = ground.credentials(Role::Controller, CONTROLLERS[0])?;
     let mut serving: BTreeMap<String, Vec<(&str, u64)>> = BTreeMap::new();
     for shard in SHARDS {
-        let to = channel(&own, &format!("{shard}:8001"), Expected::one(Role::Shard, shard));
+        let to = channel(&operator.asking, &format!("{shard}:8001"), Expected::one(Role::Shard, shard));
         let request = v1::ListNodesRequest { after: String::new(), limit: 100 };
         let listed = ShardControlClient::new(to).list_nodes(request).await?.into_inner();
         for node in listed.nodes {

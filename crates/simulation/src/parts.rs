@@ -68,7 +68,7 @@ pub async fn controller(ground: Rc<Ground>, shared: Arc<Shared>, name: &'static 
         // Stands by: whoever watches over the hosts starts it anew when it is called.
         return std::future::pending().await;
     }
-    let store = Arc::new(shared.store.clone());
+    let store = shared.open_store(at);
     ground.controller(name)?.run_with(store, std::future::pending()).await?;
     Ok(())
 }

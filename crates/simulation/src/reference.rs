@@ -75,6 +75,13 @@ impl Reference {
         self.objects.iter().filter(|(_, object)| is(object)).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Of some objects nothing is known for sure: what was told of them was given up.
+    pub fn doubt(&mut self, is_doubtful: impl Fn(&str) -> bool) {
+        for (_, object) in self.objects.iter_mut().filter(|(name, _)| is_doubtful(name)) {
+            object.known = Known::Open;
+        }
+    }
+
     /// What is wrong with an object that was found (`Some`) or not (`None`). What was known when it was asked for counts as
     /// long as it is still known: meanwhile others may have been at work.
     #[must_use]
@@ -169,6 +176,9 @@ mod tests {
         }
         assert!(reference.judge_listing(&nothing, "data", &listing(&["deleted"])).is_empty());
         assert_eq!(reference.judge_listing(&reference, "locks", &listing(&["stored"])).len(), 1, "another kind");
+        let mut before = reference.clone();
+        before.doubt(|name| name == "stored");
+        assert!(reference.judge_listing(&before, "data", &listing(&[])).is_empty(), "given up");
         let short = BTreeMap::from([("stored".to_owned(), 2)]);
         assert_eq!(reference.judge_listing(&reference, "data", &short).len(), 1);
     }

@@ -1,19 +1,24 @@
-//! One run: hosts, time, faults as planned, and what came of it.
+//! One run: its hosts, and what came of it.
 
-use crate::chronicle::Chronicle;
-use crate::cluster::{Phase, Shared};
-use crate::faults::{Fault, MOVING, Moment, Planned, plan};
+use crate::cluster::Shared;
+use crate::faults::{Planned, plan};
 use crate::ground::{CONTROLLERS, Ground, NODES, ROUTER, SHARDS};
 use crate::machine::Virtual;
-use crate::mutant::{self, Mutant};
-use crate::story::{Line, Story};
+use crate::mutant::Mutant;
+use crate::story::Line;
+use crate::tally::Sort;
+use crate::witness::Listener;
+use crate::world::World;
 use crate::{client, operator, parts};
 use anyhow::Result;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use turmoil::Sim;
 
 /// How much virtual time passes before the next host has its turn. Also what a message takes at least.
@@ -24,10 +29,6 @@ const LATENCY: Duration = Duration::from_millis(2);
 
 /// Segments on their way in one direction of a connection.
 const SEGMENTS_MAX: usize = 4096;
-
-/// How long nothing must have happened for the moving phase to end early, and how long it lasts at least.
-const QUIET: Duration = Duration::from_secs(3);
-const QUIET_MIN: Duration = Duration::from_secs(8);
 
 /// No run takes longer, in virtual time.
 const TIME_MAX: Duration = Duration::from_secs(900);
@@ -43,20 +44,10 @@ pub struct Report {
     pub trace: String,
     /// The story.
     pub lines: Vec<Line>,
+    /// How often what really happened.
+    pub counts: BTreeMap<Sort, u64>,
     /// Virtual time that passed.
     pub lasted: Duration,
-}
-
-struct World<'a> {
-    sim: Sim<'a>,
-    shared: Arc<Shared>,
-    machine: Arc<Virtual>,
-    leader: usize,
-    /// What is planned and has not begun; what has begun and is to be mended, with the time for it.
-    ahead: Vec<Planned>,
-    chronicle: Chronicle,
-    open: Vec<(Duration, Fault)>,
-    began: Option<Duration>,
 }
 
 /// Runs a seed from beginning to end.
@@ -64,7 +55,7 @@ struct World<'a> {
 /// # Errors
 /// When the machine itself fails: files, certificates.
 pub fn run(seed: u64) -> Result<Report> {
-    run_with(seed, plan(seed), None)
+    run_with(seed, plan(seed), None, None)
 }
 
 /// Runs a seed with something broken and nothing else that goes wrong.
@@ -72,35 +63,48 @@ pub fn run(seed: u64) -> Result<Report> {
 /// # Errors
 /// As [`run`].
 pub fn run_mutant(seed: u64, mutant: Mutant) -> Result<Report> {
-    run_with(seed, mutant.plan(seed), Some(mutant))
+    run_with(seed, mutant.plan(seed), Some(mutant), None)
 }
 
-fn run_with(seed: u64, ahead: Vec<Planned>, mutant: Option<Mutant>) -> Result<Report> {
+/// As [`run`] or [`run_mutant`], with what the parts log on stdout.
+///
+/// # Errors
+/// As [`run`].
+pub fn replay(seed: u64, mutant: Option<Mutant>, log: Option<EnvFilter>) -> Result<Report> {
+    let planned = mutant.map_or_else(|| plan(seed), |mutant| mutant.plan(seed));
+    run_with(seed, planned, mutant, log)
+}
+
+fn run_with(seed: u64, ahead: Vec<Planned>, mutant: Option<Mutant>, log: Option<EnvFilter>) -> Result<Report> {
     let ground = Ground::here()?;
     let shared = Arc::new(Shared::new(mutant)?);
     let story = shared.story.clone();
-    let machine = Virtual::new(seed, ground.epoch);
+    let disks = shared.disks.iter().map(|(host, disk)| (shared.folders.of(host), disk.clone())).collect();
+    let machine = Virtual::new(seed, ground.epoch, disks);
     let _installed = shardlift_net::install(machine.clone());
-    let panics = panics();
-    let sim = hosts(&ground, &shared, seed);
-    let mut world = World {
-        sim,
-        shared,
-        machine,
-        leader: 0,
-        ahead,
-        chronicle: Chronicle::default(),
-        open: Vec::new(),
-        began: None,
+    let listener = Listener {
+        machine: machine.clone(),
+        witness: shared.witness.clone(),
+        tally: shared.tally.clone(),
+        story: story.clone(),
     };
+    let heard = listener.with_filter(filter_fn(|metadata| Listener::listens_to(metadata.target())));
+    let written = log.map(|filter| tracing_subscriber::fmt::layer().without_time().with_filter(filter));
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(heard).with(written));
+    let panics = panics();
+    let sim = hosts(&ground, &shared, &machine, seed);
+    let mut world = World::new(sim, shared.clone(), machine, ahead, seed);
     world.go();
-    let lasted = world.sim.elapsed();
+    let lasted = world.elapsed();
+    // What the parts would tidy up on their way out belongs to nobody's story.
+    shared.disks.values().for_each(|disk| disk.power_off());
     drop(world);
+    shared.count_store();
     for _panic in panics..self::panics() {
         story.violate("-", "a panic");
     }
     let (violations, trace, lines) = (story.violations(), story.trace(), story.lines());
-    Ok(Report { seed, violations, trace, lines, lasted })
+    Ok(Report { seed, violations, trace, lines, counts: shared.tally.counts(), lasted })
 }
 
 thread_local! {
@@ -121,7 +125,13 @@ fn panics() -> u64 {
 }
 
 /// A part that ends says why and leaves its host dark.
-async fn told(story: Story, name: &'static str, part: impl Future<Output = Result<()>>) -> turmoil::Result {
+async fn told(
+    (shared, machine): (Arc<Shared>, Arc<Virtual>),
+    name: &'static str,
+    part: impl Future<Output = Result<()>>,
+) -> turmoil::Result {
+    let story = &shared.story;
+    machine.is_host(name);
     story.tell(name, "starts");
     match part.await {
         Ok(()) => story.tell(name, "ended"),
@@ -130,7 +140,7 @@ async fn told(story: Story, name: &'static str, part: impl Future<Output = Resul
     Ok(())
 }
 
-fn hosts<'a>(ground: &Rc<Ground>, shared: &Arc<Shared>, seed: u64) -> Sim<'a> {
+fn hosts<'a>(ground: &Rc<Ground>, shared: &Arc<Shared>, machine: &Arc<Virtual>, seed: u64) -> Sim<'a> {
     let mut sim = turmoil::Builder::new()
         .tick_duration(TICK)
         .simulation_duration(TIME_MAX)
@@ -140,172 +150,25 @@ fn hosts<'a>(ground: &Rc<Ground>, shared: &Arc<Shared>, seed: u64) -> Sim<'a> {
         .rng_seed(seed)
         .build();
     for name in SHARDS {
-        let (ground, shared) = (ground.clone(), shared.clone());
-        sim.host(name, move || told(shared.story.clone(), name, parts::shard(ground.clone(), shared.clone(), name)));
+        let (ground, here) = (ground.clone(), (shared.clone(), machine.clone()));
+        sim.host(name, move || told(here.clone(), name, parts::shard(ground.clone(), here.0.clone(), name)));
     }
     for name in CONTROLLERS {
-        let (ground, shared) = (ground.clone(), shared.clone());
-        sim.host(name, move || {
-            told(shared.story.clone(), name, parts::controller(ground.clone(), shared.clone(), name))
-        });
+        let (ground, here) = (ground.clone(), (shared.clone(), machine.clone()));
+        sim.host(name, move || told(here.clone(), name, parts::controller(ground.clone(), here.0.clone(), name)));
     }
-    let (ground_, shared_) = (ground.clone(), shared.clone());
-    sim.host(ROUTER, move || told(shared_.story.clone(), ROUTER, parts::router(ground_.clone(), shared_.clone())));
+    let (ground_, here) = (ground.clone(), (shared.clone(), machine.clone()));
+    sim.host(ROUTER, move || told(here.clone(), ROUTER, parts::router(ground_.clone(), here.0.clone())));
     for (number, (node, host)) in NODES.into_iter().enumerate() {
         let own = seed.wrapping_mul(31).wrapping_add(number as u64);
         let client = client::run(ground.clone(), shared.clone(), (node, host), own);
-        sim.client(host, async move { Ok(client.await?) });
+        let machine = machine.clone();
+        sim.client(host, async move {
+            machine.is_host(host);
+            Ok(client.await?)
+        });
     }
     let operator = operator::run(ground.clone(), shared.clone());
     sim.client("operator", async move { Ok(operator.await?) });
     sim
-}
-
-impl World<'_> {
-    fn go(&mut self) {
-        loop {
-            self.shared.story.set_now(self.sim.elapsed());
-            if let Err(error) = self.chronicle.read_on(&self.shared.store, &self.shared.story) {
-                self.shared.story.violate("-", format_args!("the store holds something else than events: {error:#}"));
-                return;
-            }
-            self.interfere();
-            match self.sim.step() {
-                Ok(false) => {}
-                Ok(true) => return,
-                Err(error) => {
-                    self.shared.story.violate("-", format_args!("the run breaks off: {error}"));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Does what is planned for now, and mends what has lasted long enough.
-    fn interfere(&mut self) {
-        let now = self.sim.elapsed();
-        if !self.shared.is_at(Phase::Moving) {
-            return;
-        }
-        if self.began.is_none() && matches!(self.shared.mutant, Some(Mutant::OldDisk | Mutant::Resurrection)) {
-            let folders = &self.shared.folders;
-            self.broken(mutant::replace(&folders.data(SHARDS[0]), &folders.kept(SHARDS[0])));
-        }
-        let began = *self.began.get_or_insert(now);
-        let is_due = |next: &Planned| self.chronicle.has_come(&next.when, began, now);
-        let (due, ahead) = std::mem::take(&mut self.ahead).into_iter().partition(is_due);
-        self.ahead = ahead;
-        let due: Vec<Planned> = if self.shared.is_at(Phase::Healed) { Vec::new() } else { due };
-        for next in due {
-            self.shared.story.tell("-", format_args!("{:?} for {:?}", next.fault, next.lasts));
-            self.begin(&next.fault);
-            self.open.push((now + next.lasts, next.fault));
-        }
-        let (due, open) = std::mem::take(&mut self.open).into_iter().partition(|(until, _)| *until <= now);
-        self.open = open;
-        for (_, fault) in due {
-            self.mend(&fault);
-        }
-        if !self.shared.is_at(Phase::Healed) && (now >= began + MOVING || self.is_quiet(began, now)) {
-            self.heal();
-        }
-        if self.shared.is_at(Phase::Healed) {
-            self.keep_running();
-        }
-    }
-
-    /// Nothing is wrong, nothing more is planned for a time to come, and nobody's move has gone on for a while.
-    fn is_quiet(&self, began: Duration, now: Duration) -> bool {
-        let timed = self.ahead.iter().any(|planned| matches!(planned.when, Moment::At(_)));
-        self.open.is_empty() && !timed && now >= began + QUIET_MIN && now >= self.chronicle.told + QUIET
-    }
-
-    fn begin(&mut self, fault: &Fault) {
-        match fault {
-            Fault::Crash(host) => self.sim.crash(*host),
-            Fault::Partition((one, other)) => self.sim.partition(*one, *other),
-            Fault::OneWay((from, to)) => self.sim.partition_oneway(*from, *to),
-            Fault::Hold((one, other)) => self.sim.hold(*one, *other),
-            Fault::Takeover => {
-                for part in SHARDS {
-                    self.sim.hold(CONTROLLERS[self.leader], part);
-                }
-                self.leader = 1 - self.leader;
-                self.shared.call(self.leader);
-                self.sim.bounce(CONTROLLERS[self.leader]);
-            }
-            Fault::Skew(milliseconds) => self.machine.set_skew(*milliseconds),
-            Fault::Full(shard) => {
-                self.shared.set_full(*shard, true);
-                self.sim.bounce(SHARDS[*shard]);
-            }
-            Fault::Rot(node) => self.shared.rot(node),
-            Fault::Order(order) => self.shared.order(order.clone()),
-        }
-    }
-
-    fn mend(&mut self, fault: &Fault) {
-        match fault {
-            Fault::Crash(host) => {
-                self.damage(host);
-                if !self.sim.is_host_running(*host) && !self.is_dark(host) {
-                    self.sim.bounce(*host);
-                }
-            }
-            Fault::Partition((one, other)) => self.sim.repair(*one, *other),
-            Fault::OneWay((from, to)) => self.sim.repair_oneway(*from, *to),
-            Fault::Hold((one, other)) => self.sim.release(*one, *other),
-            Fault::Skew(_) => self.machine.set_skew(0),
-            Fault::Full(shard) => {
-                self.shared.set_full(*shard, false);
-                self.sim.bounce(SHARDS[*shard]);
-            }
-            Fault::Takeover => {
-                for (controller, part) in CONTROLLERS.iter().flat_map(|one| SHARDS.map(|part| (*one, part))) {
-                    self.sim.release(controller, part);
-                }
-            }
-            Fault::Rot(_) | Fault::Order(_) => return,
-        }
-        self.shared.story.tell("-", format_args!("{fault:?} is over"));
-    }
-
-    /// Mends everything.
-    fn heal(&mut self) {
-        for (_, fault) in std::mem::take(&mut self.open) {
-            self.mend(&fault);
-        }
-        self.shared.go_on_to(Phase::Healed);
-    }
-
-    /// Starts again what has ended, as whatever watches over processes does.
-    fn keep_running(&mut self) {
-        for host in SHARDS.into_iter().chain([ROUTER, CONTROLLERS[self.leader]]) {
-            if !self.sim.is_host_running(host) && !self.is_dark(host) {
-                self.sim.bounce(host);
-            }
-        }
-    }
-
-    fn is_dark(&self, host: &str) -> bool {
-        self.shared.mutant == Some(Mutant::Dark) && host != ROUTER && host != CONTROLLERS[0]
-    }
-
-    /// What a mutant does to the disk of a part that has died.
-    fn damage(&self, host: &str) {
-        let folders = &self.shared.folders;
-        let (data, kept) = (folders.data(host), folders.kept(host));
-        match self.shared.mutant {
-            Some(Mutant::OldDisk) => self.broken(mutant::replace(&kept, &data)),
-            Some(Mutant::LostObject) => self.broken(mutant::lose(&data.join(NODES[0].0))),
-            Some(Mutant::Resurrection) => self.broken(mutant::bring_back(&kept, &data)),
-            _ => {}
-        }
-    }
-
-    fn broken(&self, done: Result<()>) {
-        if let Err(error) = done {
-            self.shared.story.tell("-", format_args!("the mutant itself failed: {error:#}"));
-        }
-    }
 }

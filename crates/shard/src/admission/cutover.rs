@@ -4,6 +4,7 @@ use super::gate::{self, Gate};
 use super::{Admission, FenceOutcome};
 use crate::engine::nodes::NodeCell;
 use crate::engine::{Accepted, EngineError, FinalState, Forward, Mode, NodeRecord, ReplicaRecord, now};
+use crate::witness;
 use shardlift_model::{NodeId, ShardId, Token};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,9 @@ impl Admission {
     async fn drain(&self, cell: &Arc<NodeCell>, number: u64, drain_max: Duration) -> Result<FenceOutcome, EngineError> {
         let gate: &Gate = &cell.gate;
         let mut cancelled = 0;
+        if gate.mutating() > 0 {
+            tracing::trace!(target: witness::DRAINED, node = %cell.id, "a fence waits for mutations in flight");
+        }
         if !gate.drained(Instant::now() + drain_max).await {
             cancelled = gate.cancel_mutations();
             tracing::warn!(node = %cell.id, cancelled, "mutations in flight are broken off for a fence");

@@ -10,6 +10,7 @@ pub use permit::{Onward, Permit};
 use super::{Access, Unavailable};
 use crate::engine::nodes::{NodeCell, lock};
 use crate::engine::{EngineError, FinalState, Forward, Mode, NodeRecord};
+use crate::witness;
 use permit::Parked;
 use shardlift_model::Token;
 use std::sync::{Arc, Mutex};
@@ -94,7 +95,12 @@ pub(crate) async fn enter(cell: &Arc<NodeCell>, access: Access, deadline: Instan
         }
         if parked.is_none() {
             match gate.park(parked_max) {
-                Some(place) => parked = Some(place),
+                Some(place) => {
+                    if matches!(access, Access::Mutate) {
+                        tracing::trace!(target: witness::PARKED, node = %cell.id, "a mutation is parked");
+                    }
+                    parked = Some(place);
+                }
                 None => return Entering::Refused(Unavailable::TooManyParked),
             }
         }

@@ -6,8 +6,9 @@
 //! a keyed hash that covers the file's line, so that a changed line ends it at once.
 
 use crate::auth::htpasswd::cache::PositiveCache;
+use shardlift_net::disk::{self, How, WriteFile};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -242,14 +243,14 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), std::io::Error> {
     let mode = std::fs::metadata(path).map_or(0o600, |metadata| metadata.mode() & 0o777);
     let temp = folder.join(format!(".htpasswd.shardlift-{:016x}", rand::random::<u64>()));
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
+        let mut file = WriteFile::open(&temp, How::New(mode))?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temp, path)?;
-        std::fs::File::open(folder)?.sync_all()
+        file.sync()?;
+        disk::rename(&temp, path)?;
+        disk::sync_folder(folder)
     })();
     if written.is_err()
-        && let Err(error) = std::fs::remove_file(&temp)
+        && let Err(error) = disk::remove_file(&temp)
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!(%error, "a temporary password file stays behind");

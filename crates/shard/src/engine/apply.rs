@@ -5,7 +5,7 @@ use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::{self, ObjectRow, Op};
 use super::writer::{Done, Edit, Origin, Work};
 use redb::{ReadableTable, WriteTransaction};
-use shardlift_model::{NodeId, ObjectKey, ObjectKind, Sha256, Token, UnixMillis};
+use shardlift_model::{Generation, NodeId, ObjectKey, ObjectKind, Sha256, Token, UnixMillis};
 use std::collections::BTreeMap;
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -26,6 +26,15 @@ pub(crate) struct Transaction<'t> {
     certificates: Table<'t>,
     touched: BTreeMap<NodeId, NodeRecord>,
     seen: Vec<CertificateChange>,
+    mutations: Vec<Mutation>,
+}
+
+/// A change that a client asked for.
+pub(crate) struct Mutation {
+    pub(crate) node: NodeId,
+    pub(crate) generation: Generation,
+    pub(crate) seq: u64,
+    pub(crate) op: Op,
 }
 
 /// A certificate row that was written, or dropped when `seen` is `None`.
@@ -36,8 +45,12 @@ pub(crate) struct CertificateChange {
     pub(crate) seen: Option<SeenCertificate>,
 }
 
-/// Records and certificates to publish after the commit.
-pub(crate) type Published = (BTreeMap<NodeId, NodeRecord>, Vec<CertificateChange>);
+/// What is to be seen after the commit.
+pub(crate) struct Published {
+    pub(crate) records: BTreeMap<NodeId, NodeRecord>,
+    pub(crate) certificates: Vec<CertificateChange>,
+    pub(crate) mutations: Vec<Mutation>,
+}
 
 impl<'t> Transaction<'t> {
     pub(crate) fn open(write: &'t WriteTransaction) -> Result<Self, EngineError> {
@@ -51,6 +64,7 @@ impl<'t> Transaction<'t> {
             certificates: open(tables::CERTIFICATES)?,
             touched: BTreeMap::new(),
             seen: Vec::new(),
+            mutations: Vec::new(),
         })
     }
 
@@ -60,7 +74,7 @@ impl<'t> Transaction<'t> {
             let value = record.encode()?;
             self.nodes.insert(tables::node_key(node).as_slice(), value.as_slice()).map_err(EngineError::index)?;
         }
-        Ok((self.touched, self.seen))
+        Ok(Published { records: self.touched, certificates: self.seen, mutations: self.mutations })
     }
 
     /// The outer error is fatal for the transaction, the inner one is the answer to this job alone.
@@ -166,8 +180,13 @@ impl<'t> Transaction<'t> {
         {
             return Ok(Err(error));
         }
-        let seqs: Result<Vec<_>, _> = ops.iter().map(|op| self.op(node, at, op)).collect();
-        Ok(Ok(Done::Recorded(seqs?)))
+        let seqs = ops.iter().map(|op| self.op(node, at, op)).collect::<Result<Vec<_>, _>>()?;
+        if origin == Origin::Client {
+            let generation = self.touched(node)?.generation;
+            let changed = ops.iter().zip(&seqs).filter_map(|(op, seq)| Some((op.clone(), (*seq)?)));
+            self.mutations.extend(changed.map(|(op, seq)| Mutation { node: node.clone(), generation, seq, op }));
+        }
+        Ok(Ok(Done::Recorded(seqs)))
     }
 
     /// One change of index and journal; `None` when it changes nothing.

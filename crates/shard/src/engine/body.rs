@@ -9,7 +9,7 @@ use super::space::Promise;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use shardlift_model::{ObjectKey, Sha256};
-use std::fs::File;
+use shardlift_net::disk::WriteFile;
 use std::io::Write as _;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 1024 * 1024;
 /// A half-written file and the hash of what is in it.
 struct Half {
     // Dropped first to last: the file is closed before its name goes.
-    file: File,
+    file: WriteFile,
     temp: Temp,
     hash: Context,
     /// Bytes written.
@@ -133,7 +133,7 @@ impl Body {
         key: ObjectKey,
         data: &Bytes,
         mut promise: Promise,
-    ) -> Result<(File, Written), PutError> {
+    ) -> Result<(WriteFile, Written), PutError> {
         let size = data.len() as u64;
         promise.cover(size)?;
         let folder = engine.layout.folder(&cell.id, &key);
@@ -164,13 +164,13 @@ impl Half {
         if length.get() < BLOCK_BYTES as u64 {
             return;
         }
-        if let Err(error) = rustix::fs::fadvise(&self.file, begin, Some(length), rustix::fs::Advice::DontNeed) {
+        if let Err(error) = rustix::fs::fadvise(self.file.file(), begin, Some(length), rustix::fs::Advice::DontNeed) {
             tracing::debug!(%error, "a file system takes no advice");
         }
     }
 
     fn seal(self, size: u64, promise: Promise) -> Result<Written, PutError> {
-        self.file.sync_all().map_err(PutError::from_io("make durable", self.temp.path()))?;
+        self.file.sync().map_err(PutError::from_io("make durable", self.temp.path()))?;
         Ok(Written { temp: self.temp, size, sha256: hash_of(self.hash)?, promise })
     }
 }

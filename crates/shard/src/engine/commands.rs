@@ -8,6 +8,7 @@ use super::layout::{self, FOLDERS};
 use super::record::{Accepted, Mode, ReplicaRecord, Settings};
 use super::writer::{Done, Edit, Work};
 use super::{Engine, NodeRecord};
+use crate::witness;
 use shardlift_model::{NodeId, ShardId, Token};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -19,7 +20,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::StaleToken`], [`EngineError::NodeUnknown`], or a failure.
     pub async fn accept_token(self: &Arc<Self>, node: &NodeId, token: Token) -> Result<Accepted, EngineError> {
-        self.command(node, token, |_| Ok(())).await
+        self.submit_command(node, token, None, Box::new(|_| Ok(()))).await
     }
 
     /// Token and change of record in one transaction. The edit must find its own work done when it runs again. When it refuses,
@@ -33,7 +34,11 @@ impl Engine {
         token: Token,
         edit: impl FnOnce(&mut NodeRecord) -> Result<(), EngineError> + Send + 'static,
     ) -> Result<Accepted, EngineError> {
-        self.submit_command(node, token, None, Box::new(edit)).await
+        let accepted = self.submit_command(node, token, None, Box::new(edit)).await?;
+        if accepted == Accepted::Repeated {
+            tracing::trace!(target: witness::REPEATED, %node, "a command came again");
+        }
+        Ok(accepted)
     }
 
     /// A command that sets the mode and nothing else. Legality is the caller's.
@@ -264,7 +269,7 @@ fn remove_objects(folder: &Path) -> Result<(), EngineError> {
 
 /// Removes a folder if nothing is in it. Somebody else's files keep it.
 fn remove_empty(folder: &Path) -> Result<(), EngineError> {
-    match std::fs::remove_dir(folder) {
+    match shardlift_net::disk::remove_folder(folder) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
             Err(EngineError::io("remove", folder)(error))
         }

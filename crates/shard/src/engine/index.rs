@@ -6,14 +6,15 @@
 use super::error::EngineError;
 use super::layout::sync_folder;
 use super::nodes::Nodes;
+use super::pages;
 use super::record::{NodeRecord, SeenCertificate};
 use super::tables;
 use rand::Rng as _;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _};
 use shardlift_model::{NodeId, UnixMillis};
-use std::fs::{self, DirBuilder, File};
+use shardlift_net::disk::{self, How, WriteFile};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 const FILE: &str = "index.redb";
@@ -25,7 +26,8 @@ const CACHE_BYTES: usize = 128 * 1024 * 1024;
 
 /// Opens the index, or creates it in a fresh folder.
 pub(crate) fn open(state: &Path) -> Result<Database, EngineError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(EngineError::io("create", state))?;
+    // Its own name too: without it all that is synced in it would be gone.
+    disk::create_folders(state, 0o700).map_err(EngineError::io("create", state))?;
     let (file, marker) = (state.join(FILE), state.join(MARKER));
     let marked = match fs::read_to_string(&marker) {
         Ok(text) => Some(text.trim().to_owned()),
@@ -44,7 +46,7 @@ pub(crate) fn open(state: &Path) -> Result<Database, EngineError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder.set_repair_callback(|session| tracing::info!(progress = session.progress(), "the index is being repaired"));
-    let db = builder.open(&file).map_err(EngineError::index)?;
+    let db = pages::open(&builder, &file)?;
     let id = read_id(&db)?;
     match marked {
         Some(marked) if marked != id => {
@@ -65,7 +67,7 @@ fn create(state: &Path) -> Result<(), EngineError> {
     super::layout::remove(&creating)?;
     let id = format!("{:032x}", rand::rng().random::<u128>());
     {
-        let db = Database::create(&creating).map_err(EngineError::index)?;
+        let db = pages::create(&creating)?;
         let write = db.begin_write().map_err(EngineError::index)?;
         {
             for table in tables::ALL {
@@ -77,19 +79,19 @@ fn create(state: &Path) -> Result<(), EngineError> {
         }
         write.commit().map_err(EngineError::index)?;
     }
-    let sync = File::open(&creating).and_then(|file| file.sync_all());
+    let sync = WriteFile::open(&creating, How::Present).and_then(|file| file.sync());
     sync.map_err(EngineError::io("make durable", &creating))?;
-    fs::rename(&creating, state.join(FILE)).map_err(EngineError::io("rename", &creating))?;
+    disk::rename(&creating, &state.join(FILE)).map_err(EngineError::io("rename", &creating))?;
     sync_folder(state)
 }
 
 fn write_marker(marker: &Path, id: &str) -> Result<(), EngineError> {
     let write = || {
         let writing = marker.with_extension("writing");
-        let mut file = File::create(&writing)?;
+        let mut file = WriteFile::open(&writing, How::Emptied(0o600))?;
         writeln!(file, "{id}")?;
-        file.sync_all()?;
-        fs::rename(writing, marker)
+        file.sync()?;
+        disk::rename(&writing, marker)
     };
     write().map_err(EngineError::io("write", marker))
 }

@@ -6,9 +6,8 @@
 use super::error::EngineError;
 use rand::Rng as _;
 use shardlift_model::{NodeId, ObjectKey, ObjectKind};
-use std::fs::{DirBuilder, File, OpenOptions};
+use shardlift_net::disk::{self, How, WriteFile};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const TEMP_MARK: &str = ".shardlift-";
@@ -86,15 +85,15 @@ impl Layout {
     }
 
     /// A new half-written file for this object. Makes the folder when an adopted repository lacks it.
-    pub(crate) fn temp(&self, node: &NodeId, key: &ObjectKey) -> io::Result<(PathBuf, File)> {
+    pub(crate) fn temp(&self, node: &NodeId, key: &ObjectKey) -> io::Result<(PathBuf, WriteFile)> {
         let folder = self.folder(node, key);
         let path = folder.join(format!(".{}{TEMP_MARK}{:016x}", key.name(), rand::rng().random::<u64>()));
-        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let open = || WriteFile::open(&path, How::New(0o600));
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(&folder)?;
                 if let Some(parent) = folder.parent() {
-                    File::open(parent)?.sync_all()?;
+                    disk::sync_folder(parent)?;
                 }
                 Ok((path.clone(), open()?))
             }
@@ -105,7 +104,7 @@ impl Layout {
 
 /// Makes one folder; one that is there is fine.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
+    match disk::create_folder(path, 0o700) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }
@@ -113,7 +112,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 
 /// Makes names in a folder durable. A failure is final: the kernel may have dropped what it could not write.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), EngineError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(EngineError::io("make durable", path))
+    disk::sync_folder(path).map_err(EngineError::io("make durable", path))
 }
 
 /// True for the name of a half-written file of this server (not of rest-server, whose own are left alone).
@@ -127,7 +126,7 @@ pub(crate) fn is_temp(name: &str) -> bool {
 
 /// Takes a file off the disk; one that is not there is no error. Not yet durable.
 pub(crate) fn remove(path: &Path) -> Result<(), EngineError> {
-    match std::fs::remove_file(path) {
+    match disk::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io("remove", path)(error)),
         _ => Ok(()),
     }

@@ -11,6 +11,7 @@ use super::layout::{FOLDERS, make_folder, sync_folder};
 use super::record::{Accepted, Mode};
 use super::{Engine, NodeRecord};
 use shardlift_model::{NodeId, Token};
+use shardlift_net::disk;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,7 @@ fn rename(source: &Path, target: &Path) -> Result<(), EngineError> {
         let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Err(EngineError::refused(format!("there is a {name} both in its place and aside; look at the folder")));
     }
-    std::fs::rename(source, target).map_err(EngineError::io("rename", source))
+    disk::rename(source, target).map_err(EngineError::io("rename", source))
 }
 
 fn set_mode(path: &PathBuf, (folder, file): (u32, u32)) -> Result<(), EngineError> {

@@ -11,6 +11,7 @@ use super::writer::{Origin, Work};
 use super::{Engine, layout, now};
 use bytes::Bytes;
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord};
+use shardlift_net::disk;
 use std::sync::Arc;
 
 /// How an upload ended well. Both mean: the object is here, durable, with these bytes.
@@ -133,13 +134,13 @@ impl Engine {
         }
         if record.key == ObjectKey::Config && known.is_none() {
             // Never replaces: a config that is on disk without a record is not ours to overwrite.
-            match std::fs::hard_link(temp.path(), &path) {
+            match disk::hard_link(temp.path(), &path) {
                 Ok(()) => drop(temp),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(PutError::Exists),
                 Err(error) => return Err(PutError::from_io("name", path)(error)),
             }
         } else {
-            std::fs::rename(temp.path(), &path).map_err(PutError::from_io("name", &path))?;
+            disk::rename(temp.path(), &path).map_err(PutError::from_io("name", &path))?;
             temp.kept();
         }
         if let Err(error) = sync_folder(&self.layout.folder(node, &record.key)) {

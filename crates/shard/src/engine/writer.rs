@@ -8,11 +8,12 @@
 //!
 //! A commit that fails ends the thread: nothing is retried, nothing more is acknowledged (INV-11).
 
-use super::apply::Transaction;
+use super::apply::{Mutation, Transaction};
 use super::error::EngineError;
 use super::nodes::Nodes;
 use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::Op;
+use crate::witness;
 use redb::{Database, Durability};
 use shardlift_model::{NodeId, ObjectKey, Sha256, Token, UnixMillis};
 use std::sync::Arc;
@@ -241,7 +242,7 @@ impl Thread {
     fn commit(&self, group: Vec<Job>, replies: &mut Vec<Reply>) -> Result<(), EngineError> {
         let mut write = self.db.begin_write().map_err(EngineError::index)?;
         write.set_durability(Durability::Immediate).map_err(EngineError::index)?;
-        let (records, certificates) = {
+        let published = {
             let mut transaction = Transaction::open(&write)?;
             for Job { node, work, reply } in group {
                 let result = transaction.apply(&node, work)?;
@@ -251,10 +252,13 @@ impl Thread {
         };
         write.commit().map_err(EngineError::index)?;
         // INV-11: durable from here on; only now may anybody see it.
-        for (node, record) in records {
+        for Mutation { node, generation, seq, op } in published.mutations {
+            say(&node, generation.0, seq, &op);
+        }
+        for (node, record) in published.records {
             self.nodes.publish(&node, record);
         }
-        for change in certificates {
+        for change in published.certificates {
             let Some(cell) = self.nodes.get(&change.node) else { continue };
             let mut known = super::nodes::lock(&cell.certificates);
             match change.seen {
@@ -264,6 +268,12 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// Says that a client's change is durable.
+fn say(node: &NodeId, generation: u64, seq: u64, op: &Op) {
+    let (kind, object, stored) = (op.key().kind().as_str(), op.key().name(), matches!(op, Op::Put(_)));
+    tracing::trace!(target: witness::MUTATION, %node, generation, seq, kind, %object, stored, "a client's change is durable");
 }
 
 type Reply = (oneshot::Sender<Result<Done, EngineError>>, Result<Done, EngineError>);

@@ -27,15 +27,12 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Result<Report> {
 }
 
 fn replay(seed: u64, mutant: Option<Mutant>) -> Result<bool> {
-    let _log = std::env::var_os("RUST_LOG").map(|_| {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().finish();
-        tracing::subscriber::set_default(log)
-    });
-    let report = run(seed, mutant)?;
+    let log = std::env::var_os("RUST_LOG").map(|_| tracing_subscriber::EnvFilter::from_default_env());
+    let report = shardlift_simulation::replay(seed, mutant, log)?;
     for line in &report.lines {
         println!("{line}");
     }
+    println!("{:?}", report.counts);
     println!("seed {seed}: {} violations, trace {}", report.violations.len(), report.trace);
     Ok(report.violations.is_empty())
 }
