@@ -184,17 +184,17 @@ impl Drawing {
     fn fault(&mut self) -> Planned {
         let node = self.node();
         let (lasts, fault) = match self.dice.random_range(0..100) {
-            0..29 => (self.millis(50..6000), Fault::Crash(self.host(node))),
-            29..43 => (self.millis(300..10_000), Fault::Partition(self.pair(node))),
-            43..57 => (self.millis(300..10_000), Fault::OneWay(self.turned(node))),
-            57..76 => (self.millis(300..12_000), Fault::Hold(self.pair(node))),
-            76..88 => (self.millis(0..10_000), Fault::Takeover),
-            88..92 => {
+            0..27 => (self.millis(50..6000), Fault::Crash(self.host(node))),
+            27..40 => (self.millis(300..10_000), Fault::Partition(self.pair(node))),
+            40..53 => (self.millis(300..10_000), Fault::OneWay(self.turned(node))),
+            53..70 => (self.millis(300..12_000), Fault::Hold(self.pair(node))),
+            70..80 => (self.millis(0..10_000), Fault::Takeover),
+            80..87 => {
                 let (host, skew) = (self.any_host(node), self.of(&SKEWS_MS));
                 (self.millis(1000..20_000), Fault::Skew(host, skew))
             }
-            92..95 => (self.millis(500..8000), Fault::Store(self.store_fault())),
-            95..97 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
+            87..93 => (self.millis(500..8000), Fault::Store(self.store_fault())),
+            93..96 => (self.millis(2000..12_000), Fault::Full(self.dice.random_range(1..SHARDS.len()))),
             _ => (Duration::ZERO, Fault::Rot(node)),
         };
         Planned { when: self.moment(node), lasts, fault }

@@ -3,7 +3,7 @@
 use crate::world::{Listener, Pair, World, plain_client, plain_server};
 use shardlift_model::Role;
 use shardlift_net::disk::Disk;
-use shardlift_net::{Accepted, Listening, Machine, Pending, Socket};
+use shardlift_net::{Listening, Machine, Pending, Socket};
 use shardlift_pki::tls::{Expected, TlsError, connect, mutual_server_config};
 use std::io;
 use std::net::SocketAddr;

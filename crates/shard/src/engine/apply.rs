@@ -4,8 +4,9 @@ use super::error::EngineError;
 use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::{self, ObjectRow, Op};
 use super::writer::{Done, Edit, Origin, Work};
+use crate::witness::Mutation;
 use redb::{ReadableTable, WriteTransaction};
-use shardlift_model::{Generation, NodeId, ObjectKey, ObjectKind, Sha256, Token, UnixMillis};
+use shardlift_model::{NodeId, ObjectKey, ObjectKind, Sha256, Token, UnixMillis};
 use std::collections::BTreeMap;
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -27,14 +28,6 @@ pub(crate) struct Transaction<'t> {
     touched: BTreeMap<NodeId, NodeRecord>,
     seen: Vec<CertificateChange>,
     mutations: Vec<Mutation>,
-}
-
-/// A change that a client asked for.
-pub(crate) struct Mutation {
-    pub(crate) node: NodeId,
-    pub(crate) generation: Generation,
-    pub(crate) seq: u64,
-    pub(crate) op: Op,
 }
 
 /// A certificate row that was written, or dropped when `seen` is `None`.
@@ -183,7 +176,7 @@ impl<'t> Transaction<'t> {
         let seqs = ops.iter().map(|op| self.op(node, at, op)).collect::<Result<Vec<_>, _>>()?;
         if origin == Origin::Client {
             let generation = self.touched(node)?.generation;
-            let changed = ops.iter().zip(&seqs).filter_map(|(op, seq)| Some((op.clone(), (*seq)?)));
+            let changed = ops.iter().zip(&seqs).filter_map(|(op, seq)| Some((*op, (*seq)?)));
             self.mutations.extend(changed.map(|(op, seq)| Mutation { node: node.clone(), generation, seq, op }));
         }
         Ok(Ok(Done::Recorded(seqs)))

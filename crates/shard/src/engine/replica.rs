@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Files of a batch written and made durable at the same time.
 const BATCH_THREADS: usize = 4;
 
+/// One object of a batch: durable and without its name, or why not.
+type WrittenObject = Result<(ObjectRecord, Written), PutError>;
+
 /// An object being pulled. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct ReplicaUpload {
@@ -160,7 +163,7 @@ impl Engine {
         cell: &Arc<NodeCell>,
         objects: &[(ObjectRecord, Bytes)],
         keep_damaged: bool,
-    ) -> Result<Vec<Result<(ObjectRecord, Written), PutError>>, EngineError> {
+    ) -> Result<Vec<WrittenObject>, EngineError> {
         let write = |part: &[(ObjectRecord, Bytes)]| self.write_files(cell, part, keep_damaged);
         if shardlift_net::is_simulated() {
             return Ok(write(objects));
@@ -178,7 +181,7 @@ impl Engine {
         cell: &Arc<NodeCell>,
         objects: &[(ObjectRecord, Bytes)],
         keep_damaged: bool,
-    ) -> Vec<Result<(ObjectRecord, Written), PutError>> {
+    ) -> Vec<WrittenObject> {
         let write = |(expected, data): &(ObjectRecord, Bytes)| {
             let promise = Promise::new(Arc::clone(&self.space), Arc::clone(cell), false, 0);
             let (file, written) = Body::whole(self, cell, expected.key, data, promise)?;

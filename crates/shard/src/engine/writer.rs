@@ -8,12 +8,12 @@
 //!
 //! A commit that fails ends the thread: nothing is retried, nothing more is acknowledged (INV-11).
 
-use super::apply::{Mutation, Transaction};
+use super::apply::Transaction;
 use super::error::EngineError;
 use super::nodes::Nodes;
 use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::Op;
-use crate::witness;
+use crate::witness::Mutation;
 use redb::{Database, Durability};
 use shardlift_model::{NodeId, ObjectKey, Sha256, Token, UnixMillis};
 use std::sync::Arc;
@@ -252,9 +252,7 @@ impl Thread {
         };
         write.commit().map_err(EngineError::index)?;
         // INV-11: durable from here on; only now may anybody see it.
-        for Mutation { node, generation, seq, op } in published.mutations {
-            say(&node, generation.0, seq, &op);
-        }
+        published.mutations.iter().for_each(Mutation::say);
         for (node, record) in published.records {
             self.nodes.publish(&node, record);
         }
@@ -268,12 +266,6 @@ impl Thread {
         }
         Ok(())
     }
-}
-
-/// Says that a client's change is durable.
-fn say(node: &NodeId, generation: u64, seq: u64, op: &Op) {
-    let (kind, object, stored) = (op.key().kind().as_str(), op.key().name(), matches!(op, Op::Put(_)));
-    tracing::trace!(target: witness::MUTATION, %node, generation, seq, kind, %object, stored, "a client's change is durable");
 }
 
 type Reply = (oneshot::Sender<Result<Done, EngineError>>, Result<Done, EngineError>);

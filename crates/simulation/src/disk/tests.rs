@@ -154,3 +154,16 @@ fn a_sync_that_lies_loses_what_it_was_asked_to_keep() {
     assert!(losses(Lie::Bytes, "data/.x.shardlift-1") > 20);
     assert!(losses(Lie::Names, "data/x") > 20);
 }
+
+#[test]
+fn folders_that_are_made_as_a_state_folder_is_survive_every_power_cut() {
+    for seed in 0..SEEDS {
+        let host = host(None);
+        let disks = vec![(host.folder.path().join("d"), host.disk.clone())];
+        let machine = crate::machine::Virtual::new(seed, std::time::Duration::from_secs(1), disks);
+        let _installed = shardlift_net::install(machine);
+        shardlift_net::disk::create_folders(&host.path("state/below"), 0o700).unwrap();
+        assert_eq!(host.cut(seed), Loss::default(), "seed {seed}");
+        assert!(host.path("state/below").is_dir(), "seed {seed}");
+    }
+}
