@@ -40,7 +40,8 @@ impl Operator {
             Order::RollBackBatch(batch) | Order::Rehearse(batch) => {
                 let (batch, reason) = (batch.into(), REASON.into());
                 let rehearse = matches!(order, Order::Rehearse(_));
-                ask!(self, roll_back_batch, v1::RollBackBatchRequest { batch, reason, rehearse }).map(drop)
+                ask!(self, roll_back_batch, v1::RollBackBatchRequest { batch, reason, rehearse, ..Default::default() })
+                    .map(drop)
             }
             Order::Abort(node) => {
                 let (node, reason) = (node.into(), REASON.into());
