@@ -58,7 +58,7 @@ async fn is_aside(engine: &Arc<Engine>, dir: &Path, [node, below]: &[NodeId; 2])
         assert_eq!(mode, if name == "config" { 0o400 } else { 0o500 }, "{name}");
     }
     assert_eq!(engine.node(below).unwrap().mode, Mode::Serving);
-    let read = reread(&engine, below).await;
+    let read = reread(engine, below).await;
     assert!(read.mismatched.is_empty() && read.objects == engine.node(below).unwrap().objects, "INV-12");
     assert_eq!(engine.usage().alarms, 0);
 }
