@@ -121,7 +121,7 @@ async fn rereading_finds_what_rotted_on_disk() {
     assert_eq!(engine.node(&node).unwrap().damaged, 1, "what has rotted is on record");
 }
 
-/// The digest as ADR 18 describes it, computed without the code under test.
+/// The digest as ADR 19 describes it, computed without the code under test.
 fn digest_by_hand(records: &BTreeMap<ObjectKey, ObjectRecord>) -> Sha256 {
     let mut root = vec![2];
     for kind in ObjectKind::ALL {
