@@ -4,7 +4,7 @@ use crate::world::{Listener, Pair, World, plain_client, plain_server};
 use shardlift_model::Role;
 use shardlift_net::disk::Disk;
 use shardlift_net::{Listening, Machine, Pending, Socket};
-use shardlift_pki::tls::{Expected, TlsError, connect, mutual_server_config};
+use shardlift_pki::tls::{Credentials, Expected, TlsError, connect, mutual_server_config};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,8 +46,7 @@ fn wrong_times() -> [Duration; 2] {
     [now + YEARS, now - YEARS]
 }
 
-async fn believes(world: &World, pair: &Pair) -> Result<(), TlsError> {
-    let client = world.credentials(Role::Controller, "one");
+async fn believes(client: &Arc<Credentials>, pair: &Pair) -> Result<(), TlsError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(plain_server(pair));
@@ -58,7 +57,7 @@ async fn believes(world: &World, pair: &Pair) -> Result<(), TlsError> {
     };
     let connecting = async {
         let stream = TcpStream::connect(address).await.unwrap();
-        connect(&client, stream, "localhost", Expected::one(Role::Shard, "a"), &[]).await.map(drop)
+        connect(client, stream, "localhost", Expected::one(Role::Shard, "a"), &[]).await.map(drop)
     };
     tokio::join!(connecting, serving).0
 }
@@ -66,13 +65,13 @@ async fn believes(world: &World, pair: &Pair) -> Result<(), TlsError> {
 #[tokio::test]
 async fn a_client_judges_its_server_by_its_own_clock() {
     let world = World::new("c1");
-    let shard = world.issue(Role::Shard, "a");
-    believes(&world, &shard).await.unwrap();
+    let (client, shard) = (world.credentials(Role::Controller, "one"), world.issue(Role::Shard, "a"));
+    believes(&client, &shard).await.unwrap();
     for time in wrong_times() {
         let _installed = shardlift_net::install(Arc::new(Wrong(time)));
-        assert!(matches!(believes(&world, &shard).await, Err(TlsError::Handshake { .. })), "{time:?}");
+        assert!(matches!(believes(&client, &shard).await, Err(TlsError::Handshake { .. })), "{time:?}");
     }
-    believes(&world, &shard).await.unwrap();
+    believes(&client, &shard).await.unwrap();
 }
 
 #[tokio::test]
