@@ -52,6 +52,8 @@ struct State {
     /// Grows when power is lost; files of before are dead.
     boot: u64,
     dark: bool,
+    /// So many changes more, and the power is gone: a cut in the middle of what a part does in one go.
+    fuse: Option<u64>,
     last: u64,
     /// Not durable, by the handle that wrote it.
     bytes: BTreeMap<u64, (Arc<File>, Vec<Change>)>,
@@ -91,7 +93,12 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 impl State {
-    fn powered(&self) -> io::Result<()> {
+    fn powered(&mut self) -> io::Result<()> {
+        match self.fuse {
+            Some(0) if !self.dark => (self.dark, self.boot) = (true, self.boot + 1),
+            Some(left) => self.fuse = Some(left.saturating_sub(1)),
+            None => {}
+        }
         if self.dark { Err(dark()) } else { Ok(()) }
     }
 
@@ -133,9 +140,21 @@ impl SimDisk {
         state.boot += 1;
     }
 
+    /// The power goes after so many changes more, before the next one; `None`: it does not.
+    pub fn set_fuse(&self, changes: Option<u64>) {
+        locked(&self.state).fuse = changes;
+    }
+
+    /// Whether the power is off.
+    #[must_use]
+    pub fn is_dark(&self) -> bool {
+        locked(&self.state).dark
+    }
+
     /// The host may start again.
     pub fn power_on(&self) {
-        locked(&self.state).dark = false;
+        let mut state = locked(&self.state);
+        (state.dark, state.fuse) = (false, None);
     }
 
     /// Takes away what the dice say of all that is not durable. The power is off.
@@ -296,10 +315,10 @@ impl Disk for SimDisk {
 impl SimFile {
     fn change(&self, make: impl FnOnce(&File) -> io::Result<Change>) -> io::Result<()> {
         let mut state = locked(&self.state);
+        state.powered()?;
         if self.boot != state.boot {
             return Err(dark());
         }
-        state.powered()?;
         let change = make(&self.file)?;
         let (_, changes) = state.bytes.entry(self.handle).or_insert_with(|| (self.file.clone(), Vec::new()));
         changes.push(change);
@@ -336,10 +355,10 @@ impl DiskFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = locked(&self.state);
+        state.powered()?;
         if self.boot != state.boot {
             return Err(dark());
         }
-        state.powered()?;
         if self.is_object {
             // By the host's own clock: a shard takes the times of objects that it finds.
             self.file.set_modified(UNIX_EPOCH + shardlift_net::since_epoch())?;

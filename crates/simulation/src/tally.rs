@@ -24,6 +24,8 @@ sorts! {
     Crash,
     /// A shard or router lost its power with something on its disk that was not durable.
     PowerCut,
+    /// A host lost its power between two changes of its disk that a part makes in one go.
+    CutMidway,
     /// A file lost bytes in it.
     TornFile,
     /// A name was undone in it.

@@ -20,7 +20,10 @@ const QUIET: Duration = Duration::from_secs(3);
 const QUIET_MIN: Duration = Duration::from_secs(8);
 
 /// How long the other controller waits before it leads in place of one that has ended.
-const SUCCESSION: Duration = Duration::from_secs(2);
+const SUCCESSION: Duration = Duration::from_secs(1);
+
+/// Most changes of a disk before the power goes in the middle of them.
+const FUSE_MAX: u64 = 24;
 
 /// Sets the dice of a run apart from those of its plan.
 const OWN_DICE: u64 = 0x5eed;
@@ -88,6 +91,13 @@ impl<'a> World<'a> {
             let folders = &self.shared.folders;
             self.damaged(mutant::replace(&folders.data(SHARDS[0]), &folders.kept(SHARDS[0])));
         }
+        for host in SHARDS.into_iter().chain([ROUTER]) {
+            if self.shared.disks.get(host).is_some_and(|disk| disk.is_dark()) {
+                self.shared.tally.count(Sort::CutMidway);
+                self.shared.story.tell("-", format_args!("{host} loses power in the middle of a change"));
+                self.crash(host);
+            }
+        }
         let began = *self.began.get_or_insert(now);
         let is_due = |next: &Planned| self.chronicle.has_come(&next.when, began, now);
         let (due, ahead) = std::mem::take(&mut self.ahead).into_iter().partition(is_due);
@@ -121,9 +131,13 @@ impl<'a> World<'a> {
 
     fn begin(&mut self, fault: &Fault) {
         match fault {
-            Fault::Crash(host) => {
-                self.crash(host);
-            }
+            // Mostly in the middle of what it does to its disk.
+            Fault::Crash(host) => match self.shared.disks.get(host) {
+                Some(disk) if self.shared.mutant.is_none() && self.dice.random_ratio(3, 4) => {
+                    disk.set_fuse(Some(self.dice.random_range(0..FUSE_MAX)))
+                }
+                _ => drop(self.crash(host)),
+            },
             Fault::Dead(shard) => {
                 if self.crash(shard) {
                     self.shared.tally.count(Sort::Dead);
@@ -175,6 +189,9 @@ impl<'a> World<'a> {
         match fault {
             Fault::Crash(host) | Fault::Dead(host) => {
                 self.damage(host);
+                if let Some(disk) = self.shared.disks.get(host) {
+                    disk.set_fuse(None);
+                }
                 if !self.sim.is_host_running(*host) && !self.is_dark(host) {
                     self.sim.bounce(*host);
                 }
@@ -183,7 +200,9 @@ impl<'a> World<'a> {
             Fault::OneWay((from, to)) => self.sim.repair_oneway(*from, *to),
             Fault::Hold((one, other)) => self.sim.release(*one, *other),
             Fault::Skew(host, _) => self.machine.set_skew(host, 0),
-            Fault::Store(_) => {
+            // What waits for the next append is over with it.
+            Fault::Store(StoreFault::Refuses | StoreFault::AnswerLost | StoreFault::Torn) => return,
+            Fault::Store(StoreFault::OutOfReach) => {
                 for handle in (0..CONTROLLERS.len()).filter_map(|controller| self.shared.handle(controller)) {
                     handle.set_plan(FaultPlan::none());
                 }
@@ -207,18 +226,20 @@ impl<'a> World<'a> {
 
     /// A part dies; false when it was dead. More often than not its host loses its power, and with it what is not durable.
     fn crash(&mut self, host: &'static str) -> bool {
-        if !self.sim.is_host_running(host) {
+        let disk = self.shared.disks.get(host).cloned();
+        let midway = disk.as_ref().is_some_and(|disk| disk.is_dark());
+        // A part that has ended because its disk was gone has died of it all the same.
+        if !midway && !self.sim.is_host_running(host) {
             return false;
         }
         self.shared.tally.count(Sort::Crash);
-        let disk = self.shared.disks.get(host).cloned();
         if let Some(disk) = &disk {
             disk.power_off();
         }
         self.sim.crash(host);
         let Some(disk) = disk else { return true };
         let always = self.shared.mutant.is_some_and(|mutant| mutant.lie(host).is_some());
-        if always || self.dice.random_ratio(2, 3) {
+        if always || midway || self.dice.random_ratio(2, 3) {
             match disk.lose(&mut self.dice) {
                 Ok(loss) => {
                     self.shared.tally.add(Sort::PowerCut, u64::from(loss.files + loss.names > 0));
@@ -271,6 +292,9 @@ impl<'a> World<'a> {
     fn heal(&mut self) {
         for (_, fault) in std::mem::take(&mut self.open) {
             self.mend(&fault);
+        }
+        for handle in (0..CONTROLLERS.len()).filter_map(|controller| self.shared.handle(controller)) {
+            handle.set_plan(FaultPlan::none());
         }
         self.shared.go_on_to(Phase::Healed);
     }

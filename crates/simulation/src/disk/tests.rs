@@ -140,6 +140,20 @@ fn a_host_without_power_writes_nothing_and_its_files_stay_dead() {
 }
 
 #[test]
+fn a_fuse_lets_so_many_changes_through_and_then_none() {
+    let host = host(None);
+    let file = host.disk.open(&host.path("file"), How::New(0o600)).unwrap();
+    host.disk.set_fuse(Some(2));
+    file.write_at(b"one", 0).unwrap();
+    file.sync().unwrap();
+    assert!(!host.disk.is_dark());
+    assert!(file.write_at(b"two", 0).is_err() && host.disk.is_dark() && file.sync().is_err());
+    host.disk.power_on();
+    assert!(host.disk.open(&host.path("file"), How::Present).is_ok());
+    assert_eq!(host.read("file").unwrap(), b"one");
+}
+
+#[test]
 fn a_sync_that_lies_loses_what_it_was_asked_to_keep() {
     let losses = |lie, name: &str| {
         let lost = |seed| {
