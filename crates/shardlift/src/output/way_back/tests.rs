@@ -174,7 +174,8 @@ fn what_a_batch_loses_is_told_node_by_node_and_in_sum() {
     expect![[r#"
         problem: every shard answers
                  move it back�[2J with all
-    "#]].assert_eq(&batch_loss_text(&v1::BatchLossPreview { nodes: vec![], problem, ..preview.clone() }));
+    "#]]
+    .assert_eq(&batch_loss_text(&v1::BatchLossPreview { nodes: vec![], problem, ..preview.clone() }));
     let json = super::super::pretty(&preview).unwrap();
     assert!(json.contains("\"batch\": \"one\"") && json.contains("\"followed_seq\": 4711"), "{json}");
 }
