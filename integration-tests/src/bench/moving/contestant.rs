@@ -95,7 +95,7 @@ impl Contestant {
             Self::Shardlift => "mTLS, hashed and synced at the target, in its index",
             Self::RsyncSsh => "aes128-gcm, then syncfs",
             Self::RsyncDaemon => "not encrypted, then syncfs",
-            Self::Rclone => "WebDAV over mTLS, then syncfs",
+            Self::Rclone => "mTLS, then syncfs",
             Self::TarTls => "tar, openssl mTLS, tar, then syncfs",
             Self::Copy => "cp -a on one machine, then syncfs",
             Self::Pipeline => "read, rustls, sha256, write, syncfs",

@@ -2,24 +2,28 @@
 //! nothing behind, and what it brought about is looked at after its clock has stopped.
 
 use super::MoveBench;
+use super::command::RUN_TIME_MAX;
 use super::contestant::{Contestant, Run, Sample};
 use super::ours::Ours;
 use super::peers::{Peer, Places};
 use super::pipeline::{Writing, pipeline};
+use super::rclone::{Way, Ways};
 use super::start::make_even;
 use super::tls::Settings;
 use super::trees::{Tree, link_tree};
 use super::usage::Meter;
-use super::webdav::Way;
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::task::block_in_place;
 
 /// A sample is a part of a tree, and no more than this.
 const SAMPLE_BYTES_MAX: u64 = 256 << 20;
 const SAMPLE_OBJECTS_MAX: usize = 4000;
 const SAMPLE_PART: u64 = 4;
+
+/// Times the least so far.
+const GIVEN_UP_AFTER: f64 = 1.3;
 
 /// A tree and those who move it.
 pub(super) struct Course<'a> {
@@ -29,7 +33,7 @@ pub(super) struct Course<'a> {
     pub(super) contestants: &'a [Contestant],
     pub(super) settings: &'a Settings,
     /// How rclone moves this tree.
-    pub(super) way: Option<Way>,
+    pub(super) ways: Option<Ways>,
 }
 
 impl Course<'_> {
@@ -76,9 +80,15 @@ impl Course<'_> {
         std::fs::create_dir_all(&target)?;
         let files = folder.join("servers");
         let places = Places { folder: &files, sources: self.sources()?, target: &target };
-        let mut peer = Peer::start(contestant, places, self.way).await?;
+        let mut peer = Peer::start(contestant, places, self.ways.map(|ways| ways.first)).await?;
         let mut samples = Vec::new();
         for run in contestant.runs().iter().copied() {
+            if let Some(ways) = self.ways.filter(|ways| run == Run::Unchanged && ways.first != ways.again)
+                && contestant == Contestant::Rclone
+            {
+                drop(peer);
+                peer = Peer::start(contestant, places, Some(ways.of(run))).await?;
+            }
             let (source, manifest, bytes) = match run {
                 Run::First => (&self.tree.base, &self.tree.base_manifest, self.tree.base_manifest.bytes()),
                 Run::Unchanged => (&self.tree.base, &self.tree.base_manifest, 0),
@@ -127,30 +137,57 @@ impl Course<'_> {
         Ok(sample)
     }
 
-    /// How rclone moves this tree best.
-    pub(super) async fn find_way(&mut self) -> Result<()> {
+    /// How rclone moves this tree best, for the first time, and again. The first is found out on a sample; what a second run costs
+    /// depends on how many files a folder has, so all of the tree is looked at. Whoever is likely to be fast comes first: the
+    /// others need not be waited for.
+    pub(super) async fn find_ways(&mut self) -> Result<()> {
         let sample = self.sample()?;
-        let mut best: Option<(f64, Way)> = None;
-        for way in Way::all() {
-            let folder = self.root.join(format!("{}-way", self.tree.kind.name()));
-            let (target, files) = (folder.join("target"), folder.join("servers"));
-            std::fs::create_dir_all(&target)?;
-            let places = Places { folder: &files, sources: self.sources()?, target: &target };
-            let mut peer = Peer::start(Contestant::Rclone, places, Some(way)).await?;
-            self.even(&sample, 0)?;
-            let meter = Meter::start(&peer.servers(), false)?;
-            let began = Instant::now();
-            peer.go(places, &sample, &meter).await.with_context(|| format!("rclone, {}", way.name()))?;
-            let seconds = began.elapsed().as_secs_f64();
-            println!("{}: rclone, {}: {seconds:.2} s for a sample", self.tree.kind.name(), way.name());
-            if best.is_none_or(|(least, _)| seconds < least) {
-                best = Some((seconds, way));
-            }
-            drop((meter, peer));
-            std::fs::remove_dir_all(&folder)?;
-        }
-        self.way = best.map(|(_, way)| way);
+        let first = self.fastest(&sample, Run::First, Way::all()).await?;
+        let again = self.fastest(&self.tree.base, Run::Unchanged, Way::all().into_iter().rev().collect()).await?;
+        self.ways = Some(Ways { first, again });
         Ok(())
+    }
+
+    async fn fastest(&self, tree: &Path, run: Run, ways: Vec<Way>) -> Result<Way> {
+        let mut best: Option<(f64, Way)> = None;
+        for way in ways {
+            let name = format!("{}: rclone, {}, {}", self.tree.kind.name(), run.name(), way.name());
+            let least = best.map(|(seconds, _)| seconds);
+            match self.try_way(tree, way, run, least).await.with_context(|| name.clone())? {
+                Some(seconds) => {
+                    println!("{name}: {seconds:.2} s");
+                    if least.is_none_or(|least| seconds < least) {
+                        best = Some((seconds, way));
+                    }
+                }
+                None => println!("{name}: given up, slower than the best"),
+            }
+        }
+        best.map(|(_, way)| way).context("rclone has no way")
+    }
+
+    /// How long one way takes; none when that is far more than the least.
+    async fn try_way(&self, tree: &Path, way: Way, run: Run, least: Option<f64>) -> Result<Option<f64>> {
+        let folder = self.root.join(format!("{}-way", self.tree.kind.name()));
+        let (target, files) = (folder.join("target"), folder.join("servers"));
+        std::fs::create_dir_all(&target)?;
+        if run != Run::First {
+            link_tree(tree, &target)?;
+        }
+        let places = Places { folder: &files, sources: self.sources()?, target: &target };
+        let mut peer = Peer::start(Contestant::Rclone, places, Some(way)).await?;
+        self.even(tree, 0)?;
+        let meter = Meter::start(&peer.servers(), false)?;
+        let limit = least.map_or(RUN_TIME_MAX, |least| Duration::from_secs_f64(least * GIVEN_UP_AFTER));
+        let went = tokio::time::timeout(limit, peer.go(places, tree, &meter)).await;
+        let usage = meter.stop()?;
+        // With its server, before their folder goes.
+        drop(peer);
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        match went {
+            Ok(went) => went.map(|()| Some(usage.seconds)),
+            Err(_elapsed) => Ok(None),
+        }
     }
 }
 

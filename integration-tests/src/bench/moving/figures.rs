@@ -110,7 +110,7 @@ pub(super) struct Measured<'a> {
     pub(super) tree: &'a Tree,
     pub(super) samples: Vec<Sample>,
     /// More than [`Contestant::how`] says.
-    pub(super) ways: BTreeMap<Contestant, String>,
+    pub(super) ways: BTreeMap<(Contestant, Run), String>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
@@ -159,7 +159,7 @@ impl Measured<'_> {
             let values: Vec<f64> = samples.iter().filter_map(|sample| of(sample.more.as_ref()?)).collect();
             Some(values).filter(|values| !values.is_empty()).map(middle)
         };
-        let how = match self.ways.get(&contestant) {
+        let how = match self.ways.get(&(contestant, run)) {
             Some(way) => format!("{} ({way})", contestant.how()),
             None => contestant.how().to_owned(),
         };

@@ -2,12 +2,12 @@
 
 use super::command::{program, start};
 use super::contestant::Contestant;
+use super::rclone::{self, Certificates, Way};
 use super::rsync::{self, Daemon};
 use super::ssh::{self, Sshd};
 use super::start::sync;
 use super::tar::{self, Taker};
 use super::usage::{End, Meter};
-use super::webdav::{Certificates, Way, Webdav};
 use crate::tool;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) struct Places<'a> {
 pub(super) enum Peer {
     RsyncSsh(PathBuf, Sshd),
     RsyncDaemon(Daemon),
-    Rclone(Webdav),
+    Rclone(rclone::Server),
     /// The taker serves once.
     TarTls(Box<(tar::Programs, Certificates)>, Option<Taker>),
     Copy(PathBuf),
@@ -54,7 +54,7 @@ impl Peer {
                 let certificates = Certificates::make(&folder.join("ca"))?;
                 let way = way.context("rclone's way was not found out")?;
                 let served = (sources, target);
-                Self::Rclone(Webdav::start(&needed("rclone")?, folder, served, &certificates, way).await?)
+                Self::Rclone(rclone::Server::start(&needed("rclone")?, folder, served, &certificates, way).await?)
             }
             Contestant::TarTls => {
                 let (sh, tar, openssl) = (needed("sh")?, needed("tar")?, needed("openssl")?);
@@ -75,7 +75,7 @@ impl Peer {
         match self {
             Self::RsyncSsh(_, sshd) => vec![sshd.server()],
             Self::RsyncDaemon(daemon) => vec![daemon.server()],
-            Self::Rclone(webdav) => vec![webdav.server()],
+            Self::Rclone(server) => vec![server.server()],
             // What takes only one connection ends with it, like a program in front.
             Self::TarTls(..) | Self::Copy(_) => Vec::new(),
         }
@@ -89,8 +89,8 @@ impl Peer {
                 in_front(rsync::over_ssh(binary, sshd, source, target), folder, meter, End::Source).await?;
             }
             Self::RsyncDaemon(daemon) => in_front(daemon.command(source), folder, meter, End::Source).await?,
-            Self::Rclone(webdav) => {
-                in_front(webdav.command(source, target)?, folder, meter, webdav.end()).await?;
+            Self::Rclone(server) => {
+                in_front(server.command(source, target)?, folder, meter, server.end()).await?;
             }
             Self::TarTls(with, taker) => {
                 let taker = taker.take().context("tar has moved its tree already")?;

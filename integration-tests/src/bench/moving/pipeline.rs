@@ -152,8 +152,8 @@ pub(super) fn pipeline(settings: &Settings, source: &Path, target: &Path, writin
 #[cfg(test)]
 mod tests {
     use super::super::manifest::Manifest;
+    use super::super::rclone::Certificates;
     use super::super::trees::{Kind, Size, Tree};
-    use super::super::webdav::Certificates;
     use super::*;
     use crate::TestRoot;
 

@@ -1,8 +1,8 @@
 //! `tar | openssl s_client`, `openssl s_server | tar`: TLS with certificates on both sides, and nothing that verifies what arrived.
 
 use super::command::{Running, start};
+use super::rclone::Certificates;
 use super::usage::{End, Meter};
-use super::webdav::Certificates;
 use crate::{eventually, free_address};
 use anyhow::{Context as _, Result, ensure};
 use std::io::PipeWriter;

@@ -1,7 +1,7 @@
 //! TLS over loopback in this program, with as few copies and system calls as rustls allows in its plain form: what the bare pipeline
 //! goes through, and a limit of the machine by itself. TLS 1.3, AES-128-GCM, certificates on both sides.
 
-use super::webdav::Certificates;
+use super::rclone::Certificates;
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;

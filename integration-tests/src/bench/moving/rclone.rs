@@ -1,10 +1,12 @@
-//! `rclone sync` with `rclone serve webdav` over TLS with client certificates: the one server of rclone with TLS that rclone itself
-//! can write to (`serve restic` has no client in rclone, `serve http` cannot be written to).
+//! `rclone sync` over TLS with client certificates: with `rclone serve webdav`, which it can write to and read from, or from
+//! `rclone serve http`, which it can read from. (`serve restic` has no client in rclone that could write to it.)
 //!
-//! Which way and with how many transfers is found out once for each tree, on a sample of it; the fastest is measured.
-//! Sizes decide what is the same: WebDAV keeps no times here, and a name that is a hash needs none.
+//! Which, which way and with how many transfers is found out once for each tree, apart for the first and for a
+//! second run: rclone asks WebDAV no more than 100 times a second, but needs one question for a folder where `http` needs one
+//! for each file. Sizes decide what is the same: WebDAV keeps no times here, and a name that is a hash needs none.
 
 use super::command::program;
+use super::contestant::Run;
 use super::usage::End;
 use crate::{Issued, Process, ProcessSpec, TestCa, Validity, free_address};
 use anyhow::{Context as _, Result};
@@ -16,26 +18,68 @@ use tokio::process::Command;
 /// How long the server may take to listen.
 const READY_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// Who serves what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// WebDAV at the target, which the source writes to.
+    WebdavTarget,
+    /// WebDAV at the source, which the target reads.
+    WebdavSource,
+    /// Plain HTTP at the source, which the target reads.
+    HttpSource,
+}
+
 /// A way to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Way {
-    /// The target reads from a server at the source; else the source writes to a server at the target.
-    pub(super) pull: bool,
+    pub(super) served: Served,
     pub(super) transfers: u32,
     pub(super) http2: bool,
+}
+
+/// The fastest ways: for a first run, and for a second one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ways {
+    pub(super) first: Way,
+    pub(super) again: Way,
+}
+
+impl Served {
+    const fn at(self) -> End {
+        match self {
+            Self::WebdavTarget => End::Target,
+            Self::WebdavSource | Self::HttpSource => End::Source,
+        }
+    }
+
+    const fn protocol(self) -> &'static str {
+        match self {
+            Self::WebdavTarget | Self::WebdavSource => "webdav",
+            Self::HttpSource => "http",
+        }
+    }
 }
 
 impl Way {
     /// All that are tried.
     pub(super) fn all() -> Vec<Self> {
-        let each = |pull| [4, 16].map(|transfers| [true, false].map(|http2| Self { pull, transfers, http2 }));
-        [false, true].into_iter().flat_map(each).flatten().collect()
+        let each = |served| [4, 16].map(|transfers| [true, false].map(|http2| Self { served, transfers, http2 }));
+        // What is fastest with many objects first, and what is fastest with many folders last.
+        let all = [Served::HttpSource, Served::WebdavSource, Served::WebdavTarget];
+        all.into_iter().flat_map(each).flatten().collect()
     }
 
     /// In a few words.
     pub(super) fn name(self) -> String {
-        let (way, http) = (if self.pull { "pull" } else { "push" }, if self.http2 { "HTTP/2" } else { "HTTP/1.1" });
-        format!("{way}, {} transfers, {http}", self.transfers)
+        let way = if self.served.at() == End::Target { "push" } else { "pull" };
+        let http = if self.http2 { "HTTP/2" } else { "HTTP/1.1" };
+        format!("{} {way}, {} transfers, {http}", self.served.protocol(), self.transfers)
+    }
+}
+
+impl Ways {
+    pub(super) fn of(self, run: Run) -> Way {
+        if run == Run::First { self.first } else { self.again }
     }
 }
 
@@ -56,7 +100,7 @@ impl Certificates {
 }
 
 /// A server and the client's settings.
-pub(super) struct Webdav {
+pub(super) struct Server {
     process: Process,
     binary: PathBuf,
     config: PathBuf,
@@ -65,7 +109,7 @@ pub(super) struct Webdav {
     way: Way,
 }
 
-impl Webdav {
+impl Server {
     /// Serves the folder above the sources, or the target.
     pub(super) async fn start(
         binary: &Path,
@@ -78,9 +122,13 @@ impl Webdav {
         let (address, config) = (free_address()?, folder.join("rclone.conf"));
         std::fs::write(&config, "")?;
         let spec = ProcessSpec::new("rclone-server", binary, folder).env("RCLONE_CONFIG", &config).env("HOME", folder);
-        let spec = spec.args(["serve", "webdav", "--addr", &address.to_string(), "--cert"]);
+        let spec = spec.args(["serve", way.served.protocol(), "--addr", &address.to_string(), "--cert"]);
         let spec = spec.arg(&certificates.server.certificate_path).arg("--key").arg(&certificates.server.key_path);
-        let spec = spec.arg("--client-ca").arg(&certificates.ca).arg(if way.pull { sources } else { target });
+        let spec = spec.arg("--client-ca").arg(&certificates.ca).arg(if way.served.at() == End::Source {
+            sources
+        } else {
+            target
+        });
         let mut process = spec.spawn()?;
         process.wait_listening(address, READY_TIME_MAX).await?;
         let Certificates { ca, client, .. } = certificates;
@@ -89,12 +137,12 @@ impl Webdav {
     }
 
     pub(super) fn server(&self) -> (End, u32) {
-        (if self.way.pull { End::Source } else { End::Target }, self.process.id())
+        (self.way.served.at(), self.process.id())
     }
 
     /// The end that the program in front belongs to.
     pub(super) fn end(&self) -> End {
-        if self.way.pull { End::Target } else { End::Source }
+        if self.way.served.at() == End::Source { End::Target } else { End::Source }
     }
 
     /// Makes the target like `source`, which lies below the folder of sources.
@@ -110,12 +158,19 @@ impl Webdav {
         }
         let [ca, certificate, key] = &self.certificates;
         command.arg("--ca-cert").arg(ca).arg("--client-cert").arg(certificate).arg("--client-key").arg(key);
-        command.args(["--webdav-vendor", "other", "--webdav-url", &format!("https://{}", self.address)]);
-        if self.way.pull {
+        let url = format!("https://{}", self.address);
+        if self.way.served.at() == End::Source {
             let name = source.file_name().context("a source without a name")?.to_string_lossy();
-            command.arg(format!(":webdav:{name}")).arg(target);
+            let protocol = self.way.served.protocol();
+            // For what is served by HTTP the folder is part of the address.
+            let (url, folder) = match self.way.served {
+                Served::HttpSource => (format!("{url}/{name}/"), String::new()),
+                Served::WebdavSource | Served::WebdavTarget => (url, name.into_owned()),
+            };
+            command.arg(format!("--{protocol}-url")).arg(url);
+            command.arg(format!(":{protocol}:{folder}")).arg(target);
         } else {
-            command.arg(source).arg(":webdav:");
+            command.args(["--webdav-url", &url]).arg(source).arg(":webdav:");
         }
         Ok(command)
     }
@@ -128,7 +183,9 @@ mod tests {
     #[test]
     fn every_way_is_tried_once() {
         let names: std::collections::BTreeSet<String> = Way::all().into_iter().map(Way::name).collect();
-        assert_eq!(names.len(), 8);
-        assert!(names.contains("push, 4 transfers, HTTP/2") && names.contains("pull, 16 transfers, HTTP/1.1"));
+        assert_eq!(names.len(), 12);
+        assert!(
+            names.contains("webdav push, 4 transfers, HTTP/2") && names.contains("http pull, 16 transfers, HTTP/1.1")
+        );
     }
 }
