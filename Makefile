@@ -5,6 +5,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Flags from outside take the place of those in .cargo/config.toml; the simulation needs this one.
+ifdef RUSTFLAGS
+export RUSTFLAGS += --cfg tokio_unstable
+endif
+
 # A command whose package has another name: command:package.
 TOOLS_TEST := restic rclone openssl rsync sshd:openssh-server ssh:openssh-client
 TOOLS_DEMO := restic

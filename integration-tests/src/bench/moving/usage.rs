@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn grandchildren_count_whether_they_have_ended_or_not() {
         // A server whose child has worked and ended, and whose other child lives.
-        let script = format!("read line; sh -c '{BUSY}'; echo done; sleep 600 & wait");
+        let script = format!("sleep 600 & read line; sh -c '{BUSY}'; echo done; wait");
         let mut server =
             Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let meter = Meter::start(&[(End::Target, server.id())], false).unwrap();
