@@ -164,8 +164,7 @@ async fn callers_that_go_away_in_the_middle_leave_index_and_folder_equal() {
         storing.abort();
     }
     let cell = engine.cell(&node).unwrap();
-    let at_rest =
-        || *cell.critical.borrow() == 0 && temps(dir.path()).is_empty() && engine.space.promised() == (0, 0);
+    let at_rest = || *cell.critical.borrow() == 0 && temps(dir.path()).is_empty() && engine.space.promised() == (0, 0);
     eventually("what had begun has ended", at_rest).await;
     let before = (engine.digest(&node).await.unwrap(), engine.node(&node).unwrap().objects);
     drop(cell);
