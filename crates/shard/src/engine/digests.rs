@@ -75,6 +75,12 @@ impl Digests {
         Arc::clone(&lock(&self.slots).entry(node.clone()).or_default().kept)
     }
 
+    /// As after a restart.
+    #[cfg(test)]
+    pub(super) fn forget_all(&self) {
+        lock(&self.slots).clear();
+    }
+
     /// Gives up trees, those that were not asked for longest first.
     fn make_room(&self, node: &NodeId, hashes: usize) {
         let mut slots = lock(&self.slots);

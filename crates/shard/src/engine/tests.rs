@@ -59,7 +59,7 @@ pub(crate) async fn put(engine: &Arc<Engine>, node: &NodeId, kind: ObjectKind, d
     key
 }
 
-/// The index forgets an object without a word in the journal, as after a restore of an older index.
+/// The index forgets an object without a word in the journal, as after a start with an older index: no digest is kept over that.
 pub(crate) fn lose_row(engine: &Engine, node: &NodeId, key: ObjectKey) {
     let db = engine.db().unwrap();
     let write = db.begin_write().unwrap();
@@ -68,6 +68,7 @@ pub(crate) fn lose_row(engine: &Engine, node: &NodeId, key: ObjectKey) {
         assert!(objects.remove(tables::object_key(node, &key).as_slice()).unwrap().is_some());
     }
     write.commit().unwrap();
+    engine.digests.forget_all();
 }
 
 /// What reading all objects of a node again has shown.
