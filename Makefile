@@ -9,6 +9,9 @@ SHELL := /bin/bash
 ifdef RUSTFLAGS
 export RUSTFLAGS += --cfg tokio_unstable
 endif
+ifdef RUSTDOCFLAGS
+export RUSTDOCFLAGS += --cfg tokio_unstable
+endif
 
 # A command whose package has another name: command:package.
 TOOLS_TEST := restic rclone openssl rsync sshd:openssh-server ssh:openssh-client
