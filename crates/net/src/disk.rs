@@ -260,9 +260,18 @@ pub fn create_folders(path: &Path, mode: u32) -> io::Result<()> {
     // The folder's own name also where it was there: whoever made it may have died before that was durable.
     for folder in absent.into_iter().chain([path]) {
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_folder(parent.unwrap_or(Path::new(".")))?;
+        sync_name(parent.unwrap_or(Path::new(".")), folder)?;
     }
     Ok(())
+}
+
+/// Makes the name of one folder durable. Where a service has its folder in one that only root may read, it takes a sync of the whole
+/// file system.
+fn sync_name(parent: &Path, folder: &Path) -> io::Result<()> {
+    match sync_folder(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(rustix::fs::syncfs(File::open(folder)?)?),
+        synced => synced,
+    }
 }
 
 /// Removes one empty folder.

@@ -198,3 +198,19 @@ fn all_that_changes_a_simulated_disk_asks_it() {
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
     }
 }
+
+/// Only for root, who may read everything, it shows nothing.
+#[test]
+fn a_folder_is_made_durable_below_one_that_may_not_be_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let parent = std::env::temp_dir().join(format!("shardlift-net-{}-closed", std::process::id()));
+    disk::create_folder(&parent, 0o300).unwrap();
+    let folder = parent.join("state");
+    for _made_then_there in 0..2 {
+        disk::create_folders(&folder, 0o700).unwrap();
+    }
+    std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o700)).unwrap();
+    disk::remove_folder(&folder).unwrap();
+    disk::remove_folder(&parent).unwrap();
+}
