@@ -205,9 +205,7 @@ impl Reader {
         let mut walk = Walk::new(&self.engine, &self.cell, begun.after);
         let (mut recorded_at, mut since) = (Instant::now(), 0);
         while let Some(record) = walk.next().await? {
-            let seat = self.turn().await?;
             let read = self.read(&mut walk, &record, &pace).await?;
-            drop(seat);
             self.run.note(&record, read);
             since += 1;
             if since >= OBJECTS_BETWEEN || recorded_at.elapsed() >= TIME_BETWEEN {
@@ -236,7 +234,7 @@ impl Reader {
         Ok(seat)
     }
 
-    /// What is short passes by: files to open, memory, rights that an operator has to give back.
+    /// What is short passes by: files to open, memory, rights that an operator has to give back. Others have the seat meanwhile.
     async fn read(
         &self,
         walk: &mut Walk,
@@ -244,12 +242,14 @@ impl Reader {
         pace: &Pace<'_>,
     ) -> Result<Option<ReadAgain>, EngineError> {
         loop {
-            match walk.read(record, pace).await {
+            let seat = self.turn().await?;
+            let read = walk.read(record, pace).await;
+            drop(seat);
+            match read {
                 Err(EngineError::Io { source, what, path }) => {
                     tracing::warn!(node = %self.cell.id, what, path = %path.display(), error = %source, "an object cannot be read now");
                     self.run.wait(&format!("{} to be readable: {}", record.key, source.kind()));
                     tokio::time::sleep(RETRY).await;
-                    check_readable(&self.cell.record().mode)?;
                 }
                 read => {
                     let read = read?;

@@ -55,7 +55,6 @@ impl Replica {
     ) -> Result<Vec<ObjectRecord>, PullError> {
         let Some(last) = page.last() else { return Ok(Vec::new()) };
         let present = self.copy.records(after, Some(last.key), false).await?;
-        self.damaged.extend(present.values().filter(|record| record.is_damaged()).map(|record| record.key));
         self.wanted(&present, page).await
     }
 
@@ -65,6 +64,7 @@ impl Replica {
         here: &BTreeMap<ObjectKey, ObjectRecord>,
         there: &[ObjectRecord],
     ) -> Result<Vec<ObjectRecord>, PullError> {
+        self.damaged.extend(here.values().filter(|record| record.is_damaged()).map(|record| record.key));
         let mut wanted = Vec::new();
         for record in there {
             match here.get(&record.key) {
