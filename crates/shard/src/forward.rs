@@ -60,6 +60,9 @@ pub(crate) enum ForwardError {
     /// The connection ended.
     #[error("the connection to the writer was lost")]
     Lost(#[from] hyper::Error),
+    /// The connection ended and the client library said nothing of the request.
+    #[error("the connection to the writer ended without an answer")]
+    Unanswered,
     /// The text of an error did not arrive, or was too long.
     #[error("the writer's answer cannot be read")]
     Answer,
@@ -101,16 +104,17 @@ impl Forwarder {
     ) -> Result<Response<Received>, ForwardError> {
         let forward = onward.forward();
         let connected = async {
-            let mut sender = self.pool.sender(&forward.shard, &forward.client_address).await?;
+            let mut link = self.pool.link(&forward.shard, &forward.client_address).await?;
             // A connection that has ended is found here, before anything is taken from the client.
-            sender.ready().await?;
-            Ok::<_, ForwardError>(sender)
+            link.sender.ready().await?;
+            Ok::<_, ForwardError>(link)
         };
         let cancelled = onward.cancelled();
-        let mut sender = cancelled.run_until_cancelled(connected).await.unwrap_or(Err(ForwardError::Ended))?;
+        let mut link = cancelled.run_until_cancelled(connected).await.unwrap_or(Err(ForwardError::Ended))?;
         let lent = body.lend();
         let request = request(head, hop, lent.clone())?;
-        let answer = receive(sender.send_request(request));
+        let answer = receive(link.sender.send_request(request));
+        let answer = link.wait(answer);
         let answered = cancelled.run_until_cancelled(answer).await.unwrap_or(Err(ForwardError::Ended));
         if !answered.as_ref().is_ok_and(|answer| answer.status().is_success()) {
             body.recall(&lent);

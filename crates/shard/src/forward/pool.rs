@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How long a connection may take, TLS included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -21,6 +22,9 @@ const ATTEMPT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often an idle connection is asked whether it still lives, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// How long a request may still take to notice that its connection has ended.
+const END_NOTICE: Duration = Duration::from_secs(1);
 
 /// HTTP/2 window of one answer: what a slow client may leave lying here.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -34,9 +38,42 @@ const FRAME_BYTES_MAX: u32 = 256 * 1024;
 /// Where to.
 type Place = (ShardId, String);
 
+/// A connection to a shard. Its copies are one and the same.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(super) sender: SendRequest<Lent>,
+    ended: CancellationToken,
+}
+
+impl Link {
+    /// Waits for an answer for as long as there is a connection that it can come by. The client library may leave a request that
+    /// crosses the other end's GOAWAY without either answer or error.
+    pub(super) async fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ForwardError>>,
+    ) -> Result<T, ForwardError> {
+        unless_ended(&self.ended, answer).await
+    }
+}
+
+async fn unless_ended<T>(
+    ended: &CancellationToken,
+    answer: impl Future<Output = Result<T, ForwardError>>,
+) -> Result<T, ForwardError> {
+    tokio::pin!(answer);
+    tokio::select! {
+        biased;
+        answered = answer.as_mut() => answered,
+        () = ended.cancelled() => {
+            // What had arrived before the end is still an answer.
+            tokio::time::timeout(END_NOTICE, answer).await.unwrap_or(Err(ForwardError::Unanswered))
+        }
+    }
+}
+
 #[derive(Default)]
 struct Slot {
-    sender: Option<SendRequest<Lent>>,
+    link: Option<Link>,
     failed: Option<Instant>,
 }
 
@@ -58,25 +95,25 @@ impl Pool {
     }
 
     /// The connection to a shard. One task connects; the others wait for it.
-    pub(crate) async fn sender(&self, shard: &ShardId, address: &str) -> Result<SendRequest<Lent>, ForwardError> {
+    pub(crate) async fn link(&self, shard: &ShardId, address: &str) -> Result<Link, ForwardError> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry((shard.clone(), address.to_owned())).or_default())
         };
         let mut slot = slot.lock().await;
-        if let Some(sender) = slot.sender.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+        if let Some(link) = slot.link.as_ref().filter(|link| !link.sender.is_closed()) {
+            return Ok(link.clone());
         }
         if slot.failed.is_some_and(|failed| failed.elapsed() < ATTEMPT_INTERVAL) {
             return Err(ForwardError::JustFailed);
         }
-        slot.sender = None;
+        slot.link = None;
         let connecting = tokio::time::timeout(CONNECT_TIME_MAX, self.connect(shard, address));
         match connecting.await.unwrap_or(Err(ForwardError::Timeout(CONNECT_TIME_MAX))) {
-            Ok(sender) => {
+            Ok(link) => {
                 tracing::info!(%shard, "requests are forwarded");
-                (slot.sender, slot.failed) = (Some(sender.clone()), None);
-                Ok(sender)
+                (slot.link, slot.failed) = (Some(link.clone()), None);
+                Ok(link)
             }
             Err(error) => {
                 slot.failed = Some(Instant::now());
@@ -85,7 +122,7 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, shard: &ShardId, address: &str) -> Result<SendRequest<Lent>, ForwardError> {
+    async fn connect(&self, shard: &ShardId, address: &str) -> Result<Link, ForwardError> {
         let stream = Stream::connect(address).await.map_err(ForwardError::Unreachable)?;
         stream.set_nodelay(true).map_err(ForwardError::Unreachable)?;
         let expected = Expected::one(Role::Shard, shard.as_str());
@@ -103,13 +140,15 @@ impl Pool {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await?;
-        let shard = shard.clone();
+        let (shard, ended) = (shard.clone(), CancellationToken::new());
+        let end = ended.clone().drop_guard();
         tokio::spawn(async move {
+            let _end = end;
             if let Err(error) = connection.await {
                 tracing::debug!(%shard, %error, "a connection for forwarded requests ended early");
             }
         });
-        Ok(sender)
+        Ok(Link { sender, ended })
     }
 }
 
@@ -122,6 +161,20 @@ fn host_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_cannot_come_any_more_is_not_waited_for() {
+        let ended = CancellationToken::new();
+        let late = async {
+            tokio::time::sleep(END_NOTICE / 2).await;
+            Ok(1)
+        };
+        assert_eq!(unless_ended(&ended, async { Ok(0) }).await.unwrap(), 0);
+        ended.cancel();
+        assert_eq!(unless_ended(&ended, late).await.unwrap(), 1, "it had arrived");
+        let never = unless_ended(&ended, std::future::pending::<Result<u8, _>>()).await;
+        assert!(matches!(never, Err(ForwardError::Unanswered)), "{never:?}");
+    }
 
     #[test]
     fn the_host_of_an_address_is_what_stands_before_the_port() {

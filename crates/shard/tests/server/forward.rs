@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
+/// So often may a request cross the end of its connection.
+const ATTEMPTS_MAX: u32 = 10;
+
 const V2: (&str, &str) = ("accept", "application/vnd.x.restic.rest.v2");
 
 async fn open(world: &World, shard: &Running, client: &Pair, version: Version) -> Http {
@@ -267,18 +270,20 @@ impl Client {
     }
 
     async fn ask(&mut self, method: &str, path: &str, bytes: &[u8]) -> Reply {
-        let mut reply = self.http.send(method, path, &[], whole(bytes)).await;
         // What a GOAWAY left out is asked anew, as every HTTP/2 client does. Over HTTP/1.1 an end without a word is an error.
-        let left_out = |error: &hyper::Error| error.is_canceled() || error.is_closed();
-        if self.version == Version::Http2 && reply.as_ref().is_err_and(left_out) {
-            self.reopen().await;
-            reply = self.http.send(method, path, &[], whole(bytes)).await;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.http.send(method, path, &[], whole(bytes)).await {
+                Err(failed) if self.version == Version::Http2 && failed.was_left_out() => self.reopen().await,
+                replied => {
+                    let reply = replied.unwrap();
+                    if reply.headers.contains_key("connection") {
+                        self.reopen().await;
+                    }
+                    return reply;
+                }
+            }
         }
-        let reply = reply.unwrap();
-        if reply.headers.contains_key("connection") {
-            self.reopen().await;
-        }
-        reply
+        panic!("{method} {path} was left out {ATTEMPTS_MAX} times");
     }
 
     async fn reopen(&mut self) {

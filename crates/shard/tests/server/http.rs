@@ -18,11 +18,15 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) type Body = BoxBody<Bytes, Infallible>;
 
 /// No answer takes longer in a test that goes well.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a request may still take to notice that its connection has ended.
+const END_NOTICE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -50,8 +54,35 @@ enum Sender {
 pub(crate) struct Http {
     sender: Sender,
     connection: JoinHandle<hyper::Result<()>>,
+    /// Cancelled when the connection has ended.
+    over: CancellationToken,
     /// What the server showed.
     pub(crate) server_leaf: CertificateDer<'static>,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Hyper(hyper::Error),
+    /// The connection ended, and hyper's client said nothing of the request: so it does now and then when a request crosses a GOAWAY.
+    Forgotten,
+}
+
+impl From<hyper::Error> for Failed {
+    fn from(error: hyper::Error) -> Self {
+        Self::Hyper(error)
+    }
+}
+
+impl Failed {
+    /// Not sent at all, or said by a GOAWAY not to have been looked at, or lost with a connection that ended in good order: every HTTP/2
+    /// client sends such a request again.
+    pub(crate) fn was_left_out(&self) -> bool {
+        let Self::Hyper(error) = self else { return true };
+        let h2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+        let led_away = |h2: &h2::Error| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_canceled() || error.is_closed() || h2.is_some_and(led_away)
+    }
 }
 
 /// What came back.
@@ -87,6 +118,13 @@ pub(crate) async fn tls(
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
+/// A connection to its end, which is told by dropping `end`.
+async fn until(connection: impl Future<Output = hyper::Result<()>>, end: DropGuard) -> hyper::Result<()> {
+    let ended = connection.await;
+    drop(end);
+    ended
+}
+
 impl Http {
     pub(crate) async fn open(
         world: &World,
@@ -108,18 +146,20 @@ impl Http {
         let stream = tls(world, address, shows, alpn).await?;
         let server_leaf = stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
         let io = TokioIo::new(stream);
+        let over = CancellationToken::new();
+        let end = over.clone().drop_guard();
         let (sender, connection) = match version {
             Version::Http1 => {
                 let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
-                (Sender::Http1(sender), tokio::spawn(connection))
+                (Sender::Http1(sender), tokio::spawn(until(connection, end)))
             }
             Version::Http2 => {
                 let shaken = http2::handshake(TokioExecutor::new(), io).await;
                 let (sender, connection) = shaken.map_err(io::Error::other)?;
-                (Sender::Http2(sender), tokio::spawn(connection))
+                (Sender::Http2(sender), tokio::spawn(until(connection, end)))
             }
         };
-        Ok(Self { sender, connection, server_leaf })
+        Ok(Self { sender, connection, over, server_leaf })
     }
 
     pub(crate) async fn send(
@@ -128,7 +168,11 @@ impl Http {
         path: &str,
         headers: &[(&str, &str)],
         body: Body,
-    ) -> hyper::Result<Reply> {
+    ) -> Result<Reply, Failed> {
+        let said = format!(
+            "{method} {path} over {}",
+            if matches!(self.sender, Sender::Http1(_)) { "HTTP/1.1" } else { "HTTP/2" }
+        );
         let uri = match self.sender {
             Sender::Http1(_) => path.to_owned(),
             Sender::Http2(_) => format!("https://localhost{path}"),
@@ -156,14 +200,24 @@ impl Http {
             let body = body.collect().await?.to_bytes();
             Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
         };
-        tokio::time::timeout(ANSWER_TIME_MAX, exchange).await.expect("an answer in time")
+        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, exchange);
+        tokio::pin!(exchange);
+        let answered = tokio::select! {
+            biased;
+            answered = &mut exchange => answered,
+            () = self.over.cancelled() => match tokio::time::timeout(END_NOTICE, exchange).await {
+                Ok(answered) => answered,
+                Err(_elapsed) => return Err(Failed::Forgotten),
+            },
+        };
+        answered.unwrap_or_else(|_elapsed| panic!("{said}: no answer within {ANSWER_TIME_MAX:?}"))
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> hyper::Result<Reply> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Reply, Failed> {
         self.send("GET", path, &[], whole(b"")).await
     }
 
-    pub(crate) async fn post(&mut self, path: &str, bytes: &[u8]) -> hyper::Result<Reply> {
+    pub(crate) async fn post(&mut self, path: &str, bytes: &[u8]) -> Result<Reply, Failed> {
         self.send("POST", path, &[], whole(bytes)).await
     }
 

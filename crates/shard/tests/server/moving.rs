@@ -49,12 +49,14 @@ impl Running {
         self.caught_up(source).await;
     }
 
+    /// The copy holds what the source holds now. What clients go on to store there meanwhile is not waited for.
     pub(crate) async fn caught_up(&self, source: &Self) {
+        let seq = source.status(NODE).await.seq;
         eventually("the copy has caught up", || async {
             let replica = self.status(NODE).await.replica.unwrap_or_default();
             assert_eq!(replica.failure, "");
             let following = replica.phase == i32::from(v1::ReplicaPhase::Following);
-            following && replica.applied_seq >= source.status(NODE).await.seq
+            following && replica.applied_seq >= seq
         })
         .await;
     }

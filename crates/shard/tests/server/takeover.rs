@@ -1,6 +1,6 @@
 //! What clients meet when a node goes back without its writer: requests in progress end, none is told of a success, connections end.
 
-use crate::http::{BOTH, Http, Reply, Version, pieces, whole};
+use crate::http::{BOTH, Failed, Http, Reply, Version, pieces, whole};
 use crate::moving::moved;
 use crate::world::{NODE, Pair, Running, World, eventually, path_of};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ fn token(at: (u64, u64)) -> Option<v1::Token> {
     Some(v1::Token { term: 1, generation: at.0, step: at.1 })
 }
 
-type Upload = (Sender<Bytes>, JoinHandle<Result<Reply, hyper::Error>>);
+type Upload = (Sender<Bytes>, JoinHandle<Result<Reply, Failed>>);
 
 /// An upload that has begun and goes on for as long as the test likes.
 async fn begun(world: &World, shard: &Running, client: &Pair, version: Version, bytes: &'static [u8]) -> Upload {
