@@ -51,6 +51,7 @@ test-clients: tools-test build ## A second, independent client (rustic; slow to 
 bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json, target/bench/move.svg
 	cargo run --locked --release -q -p integration-tests --bin bench
 	cargo test --locked --release -q -p shardlift-shard a_million -- --ignored --nocapture
+	cargo test --locked --release -q -p shardlift-shard a_large_shard -- --ignored --nocapture
 
 bench-smoke: tools-test build ## The benchmark program in a small size, all parts: that it measures, not how fast anything is
 	cargo test --locked -p integration-tests --test bench_smoke -- --nocapture

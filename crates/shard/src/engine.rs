@@ -13,6 +13,7 @@
 mod adopt;
 mod apply;
 mod body;
+mod closed;
 mod commands;
 mod deep_verify;
 mod digests;
@@ -60,7 +61,7 @@ use crate::admission::readmission::Readmission;
 use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
 use digests::Digests;
 use layout::Layout;
-use nodes::{NodeCell, Nodes, lock};
+use nodes::{Critical, NodeCell, Nodes, lock};
 use pace::Readers;
 use redb::Database;
 use shardlift_model::{ByteCount, NodeId, UnixMillis};
@@ -134,12 +135,14 @@ pub struct Engine {
     readers: Readers,
     writer: Writer,
     digests: Digests,
+    compared_at_start: u64,
     db: Mutex<Option<Arc<Database>>>,
     stopped: CancellationToken,
 }
 
 impl Engine {
-    /// Opens data and state, adopts what it finds on disk and settles what a crash has left. Takes as long as listing all folders.
+    /// Opens data and state, adopts what it finds on disk and settles what a crash has left: that takes as long as looking at every
+    /// file. After a close in good order it takes a look at some folders of each node.
     /// Deep verifies that were under way go on.
     ///
     /// # Errors
@@ -154,6 +157,7 @@ impl Engine {
     fn open_blocking(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let started = Instant::now();
         check_state_folder(&config)?;
+        let note = closed::Note::take(&config.state)?;
         let db = Arc::new(index::open(&config.state)?);
         let nodes = Arc::new(Nodes::default());
         index::load(&db, &nodes)?;
@@ -161,7 +165,7 @@ impl Engine {
         let writer = Writer::start(Arc::clone(&db), Arc::clone(&nodes), config.group_commit_window, stopped.clone())?;
         let quota = config.default_quota.map(|quota| quota.0);
         let capacity = config.capacity.map(|capacity| capacity.0);
-        let engine = Self {
+        let mut engine = Self {
             layout: Layout::new(config.data.clone()),
             space: Arc::new(Space::new(config.data.clone(), Arc::clone(&nodes), capacity, quota)),
             readmission: Readmission::new(config.readmission),
@@ -170,29 +174,42 @@ impl Engine {
             nodes,
             writer,
             digests: Digests::default(),
+            compared_at_start: 0,
             db: Mutex::new(Some(db)),
             stopped,
         };
         let adopted = engine.adopt()?;
-        engine.reconcile_all()?;
+        engine.compared_at_start = engine.reconcile_all(&note)?;
         let alarms = engine.usage().alarms;
         let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(nodes = engine.nodes.count(), adopted, alarms, seconds, "the store is open");
+        tracing::info!(
+            nodes = engine.nodes.count(),
+            adopted,
+            compared = engine.compared_at_start,
+            alarms,
+            seconds,
+            "the store is open"
+        );
         Ok(Arc::new(engine))
     }
 
-    /// Finishes what was recorded and lets go of the index. Everything asked afterwards answers [`EngineError::Stopped`].
+    /// Finishes what was recorded and lets go of the index. Everything asked afterwards answers [`EngineError::Stopped`]. What is certain
+    /// then the next start need not look at again.
     ///
     /// # Errors
     /// When the index cannot be closed within ten seconds; the next start repairs it then.
-    pub async fn close(&self) -> Result<(), EngineError> {
+    pub async fn close(self: &Arc<Self>) -> Result<(), EngineError> {
         self.writer.stop().await;
         let Some(mut db) = lock(&self.db).take() else { return Ok(()) };
         for _ in 0..1000 {
             match Arc::try_unwrap(db) {
                 Ok(alone) => {
-                    let closing = shardlift_net::spawn_blocking(move || alone.close().map_err(EngineError::index));
-                    return closing.await.map_err(|_| EngineError::Stopped)?;
+                    return self
+                        .blocking(move |engine| {
+                            alone.close().map_err(EngineError::index)?;
+                            engine.note_closed()
+                        })
+                        .await;
                 }
                 // A question is being answered still.
                 Err(shared) => db = shared,
@@ -223,6 +240,12 @@ impl Engine {
         });
         let alarms = self.nodes.all().iter().map(|cell| cell.alarms()).sum();
         Usage { capacity: ByteCount(capacity), free: ByteCount(free), nodes: self.nodes.count() as u64, alarms }
+    }
+
+    /// Nodes whose folders were compared with the index when the store was opened: all after a crash, none after a close in good order.
+    #[must_use]
+    pub const fn compared_at_start(&self) -> u64 {
+        self.compared_at_start
     }
 
     /// Nodes after `after` in the order of their names.
@@ -274,6 +297,15 @@ impl Engine {
 
     pub(crate) fn cell(&self, node: &NodeId) -> Result<Arc<NodeCell>, EngineError> {
         self.nodes.get(node).ok_or_else(|| EngineError::NodeUnknown(node.clone()))
+    }
+
+    /// Enters a section that a fence has to wait for, and a close that notes what is certain.
+    fn enter_critical(&self, cell: &Arc<NodeCell>) -> Result<Critical, EngineError> {
+        let critical = cell.enter_critical();
+        if self.stopped.is_cancelled() {
+            return critical.end(Err(EngineError::Stopped));
+        }
+        Ok(critical)
     }
 
     pub(crate) fn db(&self) -> Result<Arc<Database>, EngineError> {

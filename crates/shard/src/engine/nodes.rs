@@ -8,7 +8,7 @@ use super::record::{DeepVerifyState, NodeRecord, SeenCertificate};
 use crate::admission::gate::Gate;
 use shardlift_model::{NodeId, ObjectKey};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{OwnedMutexGuard, watch};
 
@@ -29,6 +29,8 @@ pub(crate) struct NodeCell {
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Sections that change the node and go on even when their caller is gone.
     pub(crate) critical: watch::Sender<u64>,
+    /// Such a section has failed: index and folder may differ until they are compared at a start.
+    pub(crate) doubtful: AtomicBool,
     /// Bytes promised to uploads that are not recorded yet.
     pub(crate) reserved: AtomicU64,
     pub(crate) missing: Mutex<BTreeSet<ObjectKey>>,
@@ -39,13 +41,27 @@ pub(crate) struct NodeCell {
     pub(crate) reading: Mutex<Option<Arc<Run>>>,
 }
 
-/// Counts as long as it lives.
+/// Counts as long as it lives. Leaves a doubt unless it has ended well.
 #[derive(Debug)]
-pub(crate) struct Critical(Arc<NodeCell>);
+pub(crate) struct Critical {
+    cell: Arc<NodeCell>,
+    ended_well: bool,
+}
+
+impl Critical {
+    /// Ends the section with this outcome.
+    pub(crate) fn end<T, E>(mut self, outcome: Result<T, E>) -> Result<T, E> {
+        self.ended_well = outcome.is_ok();
+        outcome
+    }
+}
 
 impl Drop for Critical {
     fn drop(&mut self) {
-        self.0.critical.send_modify(|count| *count -= 1);
+        if !self.ended_well {
+            self.cell.doubtful.store(true, Ordering::SeqCst);
+        }
+        self.cell.critical.send_modify(|count| *count -= 1);
     }
 }
 
@@ -56,6 +72,7 @@ impl NodeCell {
             seq: watch::Sender::new(record.seq),
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
             critical: watch::Sender::new(0),
+            doubtful: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
             missing: Mutex::default(),
             rotten: Mutex::default(),
@@ -95,7 +112,7 @@ impl NodeCell {
     /// Enters a section that a fence has to wait for.
     pub(crate) fn enter_critical(self: &Arc<Self>) -> Critical {
         self.critical.send_modify(|count| *count += 1);
-        Critical(Arc::clone(self))
+        Critical { cell: Arc::clone(self), ended_well: false }
     }
 
     /// Opens or closes the gate as the published record says.

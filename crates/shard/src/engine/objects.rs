@@ -1,7 +1,7 @@
 //! Objects that are here: deleting, opening, listing, paging, digests.
 
 use super::error::EngineError;
-use super::nodes::{Critical, NodeCell, lock};
+use super::nodes::{NodeCell, lock};
 use super::reads::{Page, View};
 use super::record::Mode;
 use super::tables::{Change, Op};
@@ -74,17 +74,16 @@ impl Engine {
         origin: Origin,
     ) -> Result<Deleted, EngineError> {
         let cell = self.cell(node)?;
-        let critical = cell.enter_critical();
+        let critical = self.enter_critical(&cell)?;
         let engine = Arc::clone(self);
         // Goes on to the end even when the caller goes away: recorded and on disk is settled at the next start only.
-        let deleting = tokio::spawn(async move { engine.delete_locked(cell, critical, key, origin).await });
+        let deleting = tokio::spawn(async move { critical.end(engine.delete_locked(cell, key, origin).await) });
         deleting.await.map_err(|_| EngineError::Stopped)?
     }
 
     async fn delete_locked(
         self: Arc<Self>,
         cell: Arc<NodeCell>,
-        _critical: Critical,
         key: ObjectKey,
         origin: Origin,
     ) -> Result<Deleted, EngineError> {

@@ -13,10 +13,12 @@
 //! | half-written | | ours | removed |
 //! | half-written, or no object's name | | not ours | ignored |
 //!
-//! A quarantined copy is not compared: what is still in its place is moved aside.
+//! A quarantined copy is not compared: what is still in its place is moved aside. A node that is certain to be as it was when the store
+//! was closed in good order is not compared either ([`super::closed`]).
 //!
 //! Runs before anybody is served, in batches, one node after the other.
 
+use super::closed::Note;
 use super::disk::hash_file;
 use super::error::EngineError;
 use super::layout::{self, FOLDERS, is_temp, sync_folder};
@@ -31,7 +33,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// How often a long start says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Changes recorded in one transaction.
 const BATCH: usize = 4096;
@@ -44,18 +49,28 @@ struct Found {
 }
 
 impl Engine {
-    pub(crate) fn reconcile_all(&self) -> Result<(), EngineError> {
+    /// Answers how many nodes were compared with their folders.
+    pub(super) fn reconcile_all(&self, note: &Note) -> Result<u64, EngineError> {
+        let (mut compared, mut said) = (0, Instant::now());
         for cell in self.nodes.all() {
+            if said.elapsed() >= PROGRESS_INTERVAL {
+                said = Instant::now();
+                tracing::info!(compared, nodes = self.nodes.count(), "index and folders are being compared");
+            }
             match cell.record().mode {
                 Mode::Discarded => {
                     self.remove_files(&cell.id)?;
                     self.writer.submit_blocking(&cell.id, Work::Forget)?;
                 }
                 Mode::Quarantined { .. } => self.finish_quarantine(&cell.id)?,
-                _ => self.reconcile(&cell)?,
+                _ if self.is_untouched(note, &cell.id) => self.finish_unlinks(&cell.id, &mut BTreeMap::new())?,
+                _ => {
+                    self.reconcile(&cell)?;
+                    compared += 1;
+                }
             }
         }
-        Ok(())
+        Ok(compared)
     }
 
     fn reconcile(&self, cell: &NodeCell) -> Result<(), EngineError> {
@@ -151,9 +166,8 @@ impl Engine {
         let unlinks = View::open(&*self.db()?, node)?.unlinks()?;
         let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
         for (key, _) in &unlinks {
-            if found.remove(key).is_some() {
-                layout::remove(&self.layout.file(node, key))?;
-            }
+            found.remove(key);
+            layout::remove(&self.layout.file(node, key))?;
             // Also where the file is gone already: its going may not be durable.
             folders.insert(self.layout.folder(node, key));
         }

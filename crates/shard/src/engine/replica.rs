@@ -97,12 +97,9 @@ impl Engine {
         keep_damaged: bool,
     ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
         let cell = self.cell(node)?;
-        let critical = cell.enter_critical();
+        let critical = self.enter_critical(&cell)?;
         let engine = Arc::clone(self);
-        let storing = tokio::spawn(async move {
-            let _critical = critical;
-            engine.store_batch(&cell, objects, keep_damaged).await
-        });
+        let storing = tokio::spawn(async move { critical.end(engine.store_batch(&cell, objects, keep_damaged).await) });
         storing.await.map_err(|_| EngineError::Stopped)?
     }
 
@@ -218,12 +215,12 @@ impl Engine {
         seq: u64,
     ) -> Result<(), EngineError> {
         let cell = self.cell(node)?;
-        let critical = cell.enter_critical();
+        let critical = self.enter_critical(&cell)?;
         let engine = Arc::clone(self);
-        let deleting = tokio::spawn(async move {
-            let _critical = critical;
-            engine.delete_together(&cell, keys.into_iter().collect(), seq).await
-        });
+        let deleting =
+            tokio::spawn(
+                async move { critical.end(engine.delete_together(&cell, keys.into_iter().collect(), seq).await) },
+            );
         deleting.await.map_err(|_| EngineError::Stopped)?
     }
 

@@ -7,7 +7,7 @@
 
 use super::disk::{hash_file, is_absent, is_unreadable};
 use super::error::EngineError;
-use super::nodes::{Critical, NodeCell, lock};
+use super::nodes::{NodeCell, lock};
 use super::record::Mode;
 use super::tables::Op;
 use super::writer::{Done, Origin, Work};
@@ -37,19 +37,14 @@ impl Engine {
     /// [`EngineError::NodeUnknown`], or a failure of disk or index.
     pub async fn record_rot(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Rot, EngineError> {
         let cell = self.cell(node)?;
-        let critical = cell.enter_critical();
+        let critical = self.enter_critical(&cell)?;
         let engine = Arc::clone(self);
         // Goes on when the caller goes away, and a fence waits for it: it may change the journal.
-        let recording = tokio::spawn(async move { engine.record_rot_locked(&cell, critical, key).await });
+        let recording = tokio::spawn(async move { critical.end(engine.record_rot_locked(&cell, key).await) });
         recording.await.map_err(|_| EngineError::Stopped)?
     }
 
-    async fn record_rot_locked(
-        self: &Arc<Self>,
-        cell: &Arc<NodeCell>,
-        _critical: Critical,
-        key: ObjectKey,
-    ) -> Result<Rot, EngineError> {
+    async fn record_rot_locked(self: &Arc<Self>, cell: &Arc<NodeCell>, key: ObjectKey) -> Result<Rot, EngineError> {
         // Looked at inside the section that a quarantine and a discard wait for before they touch a file.
         if matches!(cell.record().mode, Mode::Discarded | Mode::Quarantined { .. }) {
             return Ok(Rot::None);

@@ -1,11 +1,13 @@
 //! Tests of the engine, and what they and the tests of admission share.
 
+mod closed;
 mod commands;
 mod crash;
 mod deep_verify;
 mod objects;
 mod quarantine;
 mod restart;
+mod scale;
 mod space;
 
 use super::reread::{Finding, Walk};

@@ -3,7 +3,7 @@
 use super::body::{Body, Written};
 use super::error::{EngineError, PutError};
 use super::layout::sync_folder;
-use super::nodes::{Critical, NodeCell, lock};
+use super::nodes::{NodeCell, lock};
 use super::reads::View;
 use super::space::Promise;
 use super::tables::Op;
@@ -71,16 +71,15 @@ impl Engine {
         written: Written,
         origin: Origin,
     ) -> Result<Put, PutError> {
-        let critical = cell.enter_critical();
+        let critical = self.enter_critical(cell)?;
         let (engine, cell) = (Arc::clone(self), Arc::clone(cell));
-        let placing = tokio::spawn(async move { engine.place_locked(cell, critical, key, written, origin).await });
+        let placing = tokio::spawn(async move { critical.end(engine.place_locked(cell, key, written, origin).await) });
         placing.await.map_err(|_| EngineError::Stopped)?
     }
 
     async fn place_locked(
         self: Arc<Self>,
         cell: Arc<NodeCell>,
-        _critical: Critical,
         key: ObjectKey,
         written: Written,
         origin: Origin,

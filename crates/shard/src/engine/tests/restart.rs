@@ -7,9 +7,11 @@ use crate::engine::{EngineError, Mode};
 use shardlift_model::Token;
 use std::fs;
 
+/// As after a crash: with nothing said of how it was left.
 async fn reopen(engine: Arc<Engine>, dir: &Path) -> Arc<Engine> {
     engine.close().await.unwrap();
     drop(engine);
+    fs::remove_file(dir.join(".shardlift/closed.json")).unwrap();
     open(dir).await
 }
 
