@@ -1,6 +1,6 @@
 //! Cutting a list of wanted objects into transfers. Pure.
 //!
-//! Small objects travel together and become durable with one group of fsyncs; a large one travels alone.
+//! Small objects travel together and become durable together; a large one travels alone.
 
 use shardlift_model::ObjectRecord;
 
@@ -8,7 +8,7 @@ use shardlift_model::ObjectRecord;
 pub(crate) const LARGE_BYTES: u64 = 128 * 1024;
 
 /// Most objects of one transfer.
-pub(crate) const BATCH_OBJECTS_MAX: usize = 200;
+pub(crate) const BATCH_OBJECTS_MAX: usize = 4000;
 
 /// Most bytes of one transfer of small objects.
 pub(crate) const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -6,8 +6,8 @@ use super::harvest::Harvest;
 use super::judge::{Reading, Verdict, judge};
 use super::replica::Replica;
 use super::source::{End, Fetching, Piece};
-use crate::engine::ReplicaUpload;
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use crate::engine::Arrived;
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use shardlift_model::{ObjectKey, ObjectRecord, Sha256};
@@ -19,8 +19,8 @@ const STREAMS_MAX: usize = 4;
 
 /// What became of one object.
 enum Outcome {
-    /// Good, in memory.
-    Held(Bytes),
+    /// As long as the source's record says, in memory.
+    Held(ObjectRecord, Bytes),
     Ended(End),
     /// Not what was promised.
     Suspect(Reading),
@@ -76,33 +76,38 @@ impl Replica {
 
     async fn fetch_together(&self, records: &[ObjectRecord]) -> Result<Harvest, PullError> {
         let mut harvest = Harvest::default();
-        let mut good = Vec::with_capacity(records.len());
+        let mut held = Vec::with_capacity(records.len());
         let mut suspects = Vec::new();
-        let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key))).await?;
+        let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key), false)).await?;
         for (position, wanted) in records.iter().enumerate() {
             match self.read_whole(&mut fetching, position, *wanted).await? {
-                (record, Outcome::Held(bytes)) => good.push((record, bytes)),
-                (_, Outcome::Ended(end)) => harvest.ended(wanted.key, end),
-                (record, Outcome::Suspect(reading)) => suspects.push((record, reading)),
+                Outcome::Held(record, bytes) => held.push((record, bytes)),
+                Outcome::Ended(end) => harvest.ended(wanted.key, end),
+                Outcome::Suspect(reading) => suspects.push(reading),
             }
         }
-        let objects = good.len() as u64;
-        let bytes = good.iter().map(|(record, _)| record.size).sum();
-        self.copy.put_batch(good).await?;
-        self.shared.progress.stored(objects, bytes);
-        for (record, reading) in suspects {
-            self.fetch_alone(record, Some(reading), &mut harvest).await?;
+        drop(fetching);
+        let asked: Vec<ObjectRecord> = held.iter().map(|(record, _)| *record).collect();
+        let wrong = self.copy.put_batch(held).await?;
+        let (bad, good): (Vec<_>, Vec<_>) = asked.into_iter().partition(|record| wrong.contains_key(&record.key));
+        self.shared.progress.stored(good.len() as u64, good.iter().map(|record| record.size).sum());
+        let readings = bad.into_iter().filter_map(|record| {
+            let found = *wrong.get(&record.key)?;
+            Some(Reading { size: record.size, found, record, source_read: None })
+        });
+        for reading in readings.chain(suspects) {
+            self.fetch_alone(reading.record, Some(reading), &mut harvest).await?;
         }
         Ok(harvest)
     }
 
-    /// One small object into memory, judged.
+    /// One small object into memory. What could be good by its length is hashed by who stores it, with the others.
     async fn read_whole(
         &self,
         fetching: &mut Fetching,
         position: usize,
         wanted: ObjectRecord,
-    ) -> Result<(ObjectRecord, Outcome), PullError> {
+    ) -> Result<Outcome, PullError> {
         let mut record = wanted;
         let mut data = BytesMut::new();
         loop {
@@ -114,19 +119,19 @@ impl Replica {
             let source_read = match piece.end {
                 None => continue,
                 Some(End::Whole(source_read)) => source_read,
-                Some(end) => return Ok((record, Outcome::Ended(end))),
+                Some(end) => return Ok(Outcome::Ended(end)),
             };
+            let size = data.len() as u64;
+            if size == record.size && !record.is_damaged() {
+                return Ok(Outcome::Held(record, data.freeze()));
+            }
             let found = hash_of(digest(&SHA256, &data).as_ref());
-            let reading = Reading { size: data.len() as u64, found, record, source_read };
-            let outcome = match judge(&reading, None) {
-                Verdict::Good => Outcome::Held(data.freeze()),
-                _ => Outcome::Suspect(reading),
-            };
-            return Ok((record, outcome));
+            return Ok(Outcome::Suspect(Reading { size, found, record, source_read }));
         }
     }
 
-    /// One object straight to the disk; asked for twice when the first answer is not good.
+    /// One object straight to the disk; asked for twice when the first answer is not good. The second time the source says what it
+    /// has read, which tells rot from damage on the way.
     async fn fetch_alone(
         &self,
         wanted: ObjectRecord,
@@ -136,13 +141,12 @@ impl Replica {
         loop {
             let mut record = wanted;
             let mut upload = self.copy.begin(wanted).await?;
-            let mut hash = Context::new(&SHA256);
             let mut size = 0;
-            let mut fetching = self.net(self.source.fetch(std::iter::once(wanted.key))).await?;
+            let hashed = earlier.is_some();
+            let mut fetching = self.net(self.source.fetch(std::iter::once(wanted.key), hashed)).await?;
             let source_read = loop {
                 let piece = self.piece(&mut fetching, 0, &mut record, size).await?;
                 size += piece.data.len() as u64;
-                hash.update(&piece.data);
                 upload.write(piece.data).await?;
                 match piece.end {
                     None => {}
@@ -153,14 +157,16 @@ impl Replica {
                     }
                 }
             };
-            let reading = Reading { size, found: hash_of(hash.finish().as_ref()), record, source_read };
+            drop(fetching);
+            let arrived = upload.complete().await?;
+            let reading = Reading { size: arrived.size(), found: arrived.sha256(), record, source_read };
             match judge(&reading, earlier.as_ref()) {
-                Verdict::Good => return self.keep(upload, reading, false).await,
+                Verdict::Good => return self.keep(arrived, reading, false).await,
                 Verdict::FetchAgain => earlier = Some(reading),
                 Verdict::DamagedAtSource if self.accept_damaged => {
                     tracing::warn!(node = %self.copy.node(), object = %wanted.key, "damaged at the source; accepted as it is");
                     harvest.accepted.insert(wanted.key);
-                    return self.keep(upload, reading, true).await;
+                    return self.keep(arrived, reading, true).await;
                 }
                 Verdict::DamagedAtSource => {
                     harvest.damaged.insert(wanted.key);
@@ -180,13 +186,9 @@ impl Replica {
         }
     }
 
-    /// Durable before it is counted. The engine hashes what it wrote once more on its own: what it found must be what was
-    /// judged.
-    async fn keep(&self, upload: ReplicaUpload, reading: Reading, damaged: bool) -> Result<(), PullError> {
-        let kept = upload.finish(damaged || reading.record.key.expected_sha256().is_none()).await?;
-        if kept.sha256 != reading.found {
-            return Err(PullError::Failed(format!("{} was written with other bytes than arrived", kept.key)));
-        }
+    /// Durable before it is counted.
+    async fn keep(&self, arrived: Arrived, reading: Reading, damaged: bool) -> Result<(), PullError> {
+        arrived.keep(damaged || reading.record.key.expected_sha256().is_none()).await?;
         self.shared.progress.stored(1, reading.size);
         Ok(())
     }

@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status};
 const PAGE_MAX: u32 = 5000;
 
 /// Most objects of one transfer.
-const FETCH_OBJECTS_MAX: usize = 1000;
+pub(crate) const FETCH_OBJECTS_MAX: usize = 5000;
 
 /// Transfers of the whole shard at the same time.
 const TRANSFERS_MAX: usize = 64;
@@ -192,14 +192,14 @@ impl Replication for Serving {
         request: Request<v1::FetchObjectsRequest>,
     ) -> Result<Response<Self::FetchObjectsStream>, Status> {
         let node = self.offered(&request, &request.get_ref().node)?;
-        let objects = request.into_inner().objects;
+        let v1::FetchObjectsRequest { objects, hashed, .. } = request.into_inner();
         if objects.len() > FETCH_OBJECTS_MAX {
-            return Err(Fault::new(FaultKind::Invalid, "more than 1000 objects in one transfer").into());
+            return Err(Fault::new(FaultKind::Invalid, "more than 5000 objects in one transfer").into());
         }
         let keys = objects.into_iter().map(ObjectKey::try_from).collect::<Result<Vec<_>, _>>()?;
         let permit = self.transfers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Fault::new(FaultKind::Unavailable, "too many transfers; try again"))?;
-        let transfer = fetch::Transfer { engine: self.engine.clone(), node, counters: self.counters.clone() };
+        let transfer = fetch::Transfer { engine: self.engine.clone(), node, counters: self.counters.clone(), hashed };
         Ok(Response::new(transfer.start(keys, permit)))
     }
 

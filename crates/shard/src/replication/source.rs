@@ -145,11 +145,15 @@ impl Source {
         answered(ANSWER_TIMEOUT, client.get_side_data(request)).await
     }
 
-    /// The bytes of these objects, in this order.
-    pub(crate) async fn fetch(&self, keys: impl Iterator<Item = ObjectKey>) -> Result<Fetching, PullError> {
+    /// The bytes of these objects, in this order; `hashed`, the source says what it has read.
+    pub(crate) async fn fetch(
+        &self,
+        keys: impl Iterator<Item = ObjectKey>,
+        hashed: bool,
+    ) -> Result<Fetching, PullError> {
         let objects: Vec<v1::ObjectRef> = keys.map(Into::into).collect();
         let count = objects.len();
-        let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects };
+        let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects, hashed };
         let mut client = self.seats.transfers.clone();
         let stream = answered(ANSWER_TIMEOUT, client.fetch_objects(request)).await?;
         Ok(Fetching { stream, position: 0, count, fresh: true })
@@ -186,7 +190,7 @@ pub(crate) struct Piece {
 /// How an object ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// All bytes were sent; their hash as the source read them.
+    /// All bytes were sent; their hash as the source read them, if it was asked for.
     Whole(Option<Sha256>),
     /// Deleted since.
     Absent,

@@ -27,6 +27,8 @@ pub(super) struct Transfer {
     pub(super) engine: Arc<Engine>,
     pub(super) node: NodeId,
     pub(super) counters: Arc<ReplicationCounters>,
+    /// A first reading is hashed where it arrives, and nowhere else.
+    pub(super) hashed: bool,
 }
 
 /// Why a transfer ends early.
@@ -82,7 +84,7 @@ impl Transfer {
         let record = object.record;
         let (found, size) = self.send_bytes(position, object, chunks).await?;
         self.counters.sent(size);
-        if found != record.sha256 {
+        if found.is_some_and(|found| found != record.sha256) {
             // The peer has the bytes and judges them itself; recorded, its journal tells it what to expect the next time.
             self.engine.record_rot(&self.node, key).await.map_err(of_engine)?;
         }
@@ -101,16 +103,23 @@ impl Transfer {
         }
     }
 
-    async fn send_bytes(&self, position: u32, object: ObjectFile, chunks: &Chunks) -> Result<(Sha256, u64), Stop> {
+    async fn send_bytes(
+        &self,
+        position: u32,
+        object: ObjectFile,
+        chunks: &Chunks,
+    ) -> Result<(Option<Sha256>, u64), Stop> {
         let ObjectFile { record, mut file, .. } = object;
-        let mut hash = Context::new(&SHA256);
+        let mut hash = self.hashed.then(|| Context::new(&SHA256));
         let mut size = 0_u64;
         let mut first = Some(record);
         loop {
             let data = read_chunk(&mut file, record.size.saturating_sub(size))
                 .await
                 .map_err(|error| Stop::Fault(unreadable(&record.key, error)))?;
-            hash.update(&data);
+            if let Some(hash) = &mut hash {
+                hash.update(&data);
+            }
             size += data.len() as u64;
             let last = data.len() < CHUNK_BYTES_MAX;
             let mut chunk = v1::ObjectChunk { position, data, last, ..Default::default() };
@@ -119,11 +128,14 @@ impl Transfer {
                 push(chunks, chunk).await?;
                 continue;
             }
-            let mut found = [0; 32];
-            found.copy_from_slice(hash.finish().as_ref());
-            chunk.sha256_read = Bytes::copy_from_slice(&found);
+            let found = hash.map(|hash| {
+                let mut found = [0; 32];
+                found.copy_from_slice(hash.finish().as_ref());
+                Sha256(found)
+            });
+            chunk.sha256_read = found.map(|found| Bytes::copy_from_slice(&found.0)).unwrap_or_default();
             push(chunks, chunk).await?;
-            return Ok((Sha256(found), size));
+            return Ok((found, size));
         }
     }
 }

@@ -22,7 +22,10 @@ async fn only_the_shard_named_in_the_offer_may_read() {
             let answers = [
                 client.list_objects(v1::ListObjectsRequest { node: node.clone(), ..Default::default() }).await.err(),
                 client.read_journal(v1::ReadJournalRequest { node: node.clone(), ..Default::default() }).await.err(),
-                client.fetch_objects(v1::FetchObjectsRequest { node: node.clone(), objects: refs }).await.err(),
+                client
+                    .fetch_objects(v1::FetchObjectsRequest { node: node.clone(), objects: refs, hashed: false })
+                    .await
+                    .err(),
                 client.get_digest(v1::GetDigestRequest { node: node.clone(), ..Default::default() }).await.err(),
                 client.get_side_data(v1::GetSideDataRequest { node }).await.err(),
             ];
@@ -60,16 +63,20 @@ async fn requests_over_the_limits_are_refused_or_cut() {
     source.fill(2).await;
     source.offer(1, "b").await.unwrap();
     let mut client = world.puller("b", &source);
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![ObjectKey::Config.into(); 1001] };
+    let request = v1::FetchObjectsRequest {
+        node: node().to_string(),
+        objects: vec![ObjectKey::Config.into(); 5001],
+        hashed: false,
+    };
     assert_eq!(kind(&client.fetch_objects(request).await.unwrap_err()), FaultKind::Invalid);
     let odd = v1::ObjectRef { kind: 3, name: "../../etc/passwd".into() };
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![odd] };
+    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![odd], hashed: false };
     assert_eq!(kind(&client.fetch_objects(request).await.unwrap_err()), FaultKind::Invalid);
     let request = v1::ListObjectsRequest { node: node().to_string(), limit: 1, ..Default::default() };
     let page = client.list_objects(request).await.unwrap().into_inner();
     assert_eq!((page.objects.len(), page.more), (1, true));
     let unknown = ObjectKey::Named(ObjectKind::Data, Sha256([7; 32]));
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![unknown.into()] };
+    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![unknown.into()], hashed: false };
     let mut chunks = client.fetch_objects(request).await.unwrap().into_inner();
     assert!(chunks.message().await.unwrap().unwrap().absent);
 }
