@@ -13,7 +13,6 @@ use super::layout::Temp;
 use super::nodes::NodeCell;
 use super::space::Promise;
 use aws_lc_rs::digest::{Context, SHA256};
-use bytes::Bytes;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use shardlift_model::ObjectKey;
@@ -111,17 +110,6 @@ impl Landing {
         self.promise.cover(self.received)?;
         self.filling.filled += bytes;
         if self.filling.room().is_empty() { self.hand_over().await } else { Ok(()) }
-    }
-
-    /// Takes bytes that lie elsewhere.
-    pub(crate) async fn write(&mut self, mut data: Bytes) -> Result<(), PutError> {
-        while !data.is_empty() {
-            let room = self.room();
-            let part = data.split_to(room.len().min(data.len()));
-            room[..part.len()].copy_from_slice(&part);
-            self.filled(part.len()).await?;
-        }
-        Ok(())
     }
 
     /// The half-written file, once the block before is in it.

@@ -4,6 +4,7 @@
 
 use super::body::Written;
 use super::error::{EngineError, PutError};
+use super::group::ONE_BY_ONE_MAX;
 use super::landing::Landing;
 use super::layout::sync_folder;
 use super::nodes::NodeCell;
@@ -15,6 +16,7 @@ use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
 use bytes::Bytes;
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256, Token};
+use shardlift_net::disk::FileSystem;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,14 +40,6 @@ pub struct Arrived {
 }
 
 impl ReplicaUpload {
-    /// Takes bytes that lie elsewhere.
-    ///
-    /// # Errors
-    /// [`PutError::DiskFull`] or a failure.
-    pub async fn write(&mut self, data: Bytes) -> Result<(), PutError> {
-        self.landing.write(data).await
-    }
-
     /// Where the next bytes go; never empty. [`Self::filled`] says how many came.
     pub fn room(&mut self) -> &mut [u8] {
         self.landing.room()
@@ -180,9 +174,15 @@ impl Engine {
 
     /// Takes files off the disk; their folders are durable when this returns.
     fn unname_all(&self, node: &NodeId, files: &[(ObjectKey, u64)]) -> Result<(), EngineError> {
-        files.iter().try_for_each(|(key, _)| super::layout::remove(&self.layout.file(node, key)))?;
         let folders: BTreeSet<PathBuf> = files.iter().map(|(key, _)| self.layout.folder(node, key)).collect();
-        folders.iter().try_for_each(|folder| sync_folder(folder))
+        let root = self.layout.root();
+        let whole = (folders.len() > ONE_BY_ONE_MAX).then(|| FileSystem::of(root)).transpose();
+        let whole = whole.map_err(EngineError::io("open", root))?;
+        files.iter().try_for_each(|(key, _)| super::layout::remove(&self.layout.file(node, key)))?;
+        match whole {
+            Some(whole) => whole.sync().map_err(EngineError::io("make durable", root)),
+            None => folders.iter().try_for_each(|folder| sync_folder(folder)),
+        }
     }
 
     /// Changes what is remembered about an incoming copy.
@@ -231,7 +231,14 @@ impl Engine {
         keep_damaged: bool,
     ) -> Result<ObjectRecord, PutError> {
         let mut upload = self.begin_put_replica(node, expected).await?;
-        upload.landing.write(data).await?;
+        let mut left = &data[..];
+        while !left.is_empty() {
+            let room = upload.room();
+            let (part, rest) = left.split_at(room.len().min(left.len()));
+            room[..part.len()].copy_from_slice(part);
+            upload.filled(part.len()).await?;
+            left = rest;
+        }
         upload.complete().await?.keep(keep_damaged).await
     }
 }

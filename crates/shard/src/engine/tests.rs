@@ -6,7 +6,7 @@ mod deep_verify;
 mod objects;
 mod quarantine;
 mod restart;
-mod space;
+pub(crate) mod space;
 
 use super::reread::{Finding, Walk};
 use super::{Engine, EngineConfig, Put, PutError, tables};

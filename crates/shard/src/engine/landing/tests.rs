@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::tests::{hash, node, record, temps};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, ReplicaUpload};
 use shardlift_model::{ByteCount, NodeId, ObjectKind, ObjectRecord, Token};
 use std::path::Path;
 
@@ -20,8 +20,7 @@ async fn incoming(folder: &Path, capacity: Option<u64>) -> (Arc<Engine>, NodeId)
 }
 
 /// Brings the bytes in pieces of a length that fits nothing.
-async fn pull(engine: &Arc<Engine>, node: &NodeId, expected: ObjectRecord, data: &[u8]) -> Result<(), PutError> {
-    let mut upload = engine.begin_put_replica(node, expected).await?;
+async fn write(upload: &mut ReplicaUpload, data: &[u8]) -> Result<(), PutError> {
     let mut left = data;
     while !left.is_empty() {
         let room = upload.room();
@@ -30,6 +29,12 @@ async fn pull(engine: &Arc<Engine>, node: &NodeId, expected: ObjectRecord, data:
         upload.filled(part.len()).await?;
         left = rest;
     }
+    Ok(())
+}
+
+async fn pull(engine: &Arc<Engine>, node: &NodeId, expected: ObjectRecord, data: &[u8]) -> Result<(), PutError> {
+    let mut upload = engine.begin_put_replica(node, expected).await?;
+    write(&mut upload, data).await?;
     let arrived = upload.complete().await?;
     assert_eq!((arrived.size(), arrived.sha256()), (data.len() as u64, hash(data)));
     arrived.keep(false).await.map(drop)
@@ -95,8 +100,8 @@ async fn space_is_promised_before_the_first_byte_and_given_back_at_every_end() {
     drop(first);
     // More than announced is promised as it comes.
     let mut longer = engine.begin_put_replica(&node, ObjectRecord { size: 1, ..object }).await.unwrap();
-    longer.write(Bytes::from(data.clone())).await.unwrap();
-    let over = longer.write(Bytes::from(data.clone())).await;
+    write(&mut longer, &data).await.unwrap();
+    let over = write(&mut longer, &data).await;
     assert!(matches!(over, Err(PutError::DiskFull)), "{over:?}");
     drop(longer);
     let settled = || engine.space.promised() == (0, 0) && temps(folder.path()).is_empty();
