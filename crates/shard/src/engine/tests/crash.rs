@@ -67,9 +67,10 @@ fn the_pulling_process() {
 
 /// One by one and together, in turn.
 async fn pull_group(n: u64, engine: &Arc<Engine>, node: &NodeId) {
-    let objects = if n % 3 == 0 { 5 } else { 200 };
-    let data =
-        |object: u64| format!("{} {n} {object}", std::process::id()).repeat(if object % 7 == 0 { 2_000 } else { 3 });
+    let objects = if n.is_multiple_of(3) { 5 } else { 200 };
+    let data = |object: u64| {
+        format!("{} {n} {object}", std::process::id()).repeat(if object.is_multiple_of(7) { 2_000 } else { 3 })
+    };
     let group: Vec<_> = (0..objects)
         .map(|object| data(object).into_bytes())
         .map(|data| (record(ObjectKind::Data, &data), Bytes::from(data)))
