@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, [&root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("shardlift.bin"), prost::Message::encode_to_vec(&descriptors))?;
-    let mut builder = tonic_prost_build::configure().bytes(".shardlift.v1.ObjectChunk");
+    let mut builder = tonic_prost_build::configure();
     for message in SHOWN {
         builder = builder.type_attribute(format!(".shardlift.v1.{message}"), "#[derive(serde::Serialize)]");
     }

@@ -28,8 +28,11 @@ pub mod v1 {
 /// ALPN of the probe on a shard's client listener; see `router.proto`.
 pub const PROBE_ALPN: &[u8] = b"shardlift-probe/1";
 
+/// ALPN of the object stream on a shard's control listener; see `docs/object-stream.md`.
+pub const OBJECTS_ALPN: &[u8] = b"shardlift-objects/1";
+
 /// Largest probe message in bytes.
 pub const PROBE_BYTES_MAX: u32 = 4096;
 
-/// Largest piece of an object in one message, in bytes.
+/// Largest piece of an object in one frame of the object stream, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! Who may call what: one row per method, default deny.
+//! Who may call what: one row per method, and one per protocol beside gRPC; default deny.
 //!
 //! A method without a row is refused at run time, and a test over the descriptors fails.
 
@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = rows! {
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
-        "ListObjects", "FetchObjects", "ReadJournal", "GetDigest", "ReadDigest", "GetSideData",
+        "ListObjects", "ReadJournal", "GetDigest", "ReadDigest", "GetSideData",
     ];
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
@@ -54,13 +54,29 @@ pub const ROWS: &[Row] = rows! {
     "Enrolment" => Caller::TokenInBody, ["Enrol"];
 };
 
+/// Protocols of the listeners that gRPC is served on, by ALPN.
+pub const PROTOCOLS: &[(&[u8], Caller)] = &[(crate::OBJECTS_ALPN, Caller::Role(Role::Shard))];
+
+/// Whether this peer may speak this protocol.
+///
+/// # Errors
+/// As [`authorise`].
+pub fn authorise_protocol(protocol: &[u8], peer: Option<&Peer>) -> Result<(), Fault> {
+    let caller = PROTOCOLS.iter().find(|(name, _)| *name == protocol).map(|(_, caller)| *caller);
+    admit(&String::from_utf8_lossy(protocol), caller, peer)
+}
+
 /// Whether this peer may call this method.
 ///
 /// # Errors
 /// A fault for the caller; the log says who asked for what.
 pub fn authorise(method: &str, peer: Option<&Peer>) -> Result<(), Fault> {
+    admit(method, ROWS.iter().find(|row| row.method == method).map(|row| row.caller), peer)
+}
+
+fn admit(what: &str, caller: Option<Caller>, peer: Option<&Peer>) -> Result<(), Fault> {
     let identity = peer.and_then(Peer::identity);
-    let allowed = match ROWS.iter().find(|row| row.method == method).map(|row| row.caller) {
+    let allowed = match caller {
         Some(Caller::TokenInBody) => true,
         Some(Caller::Role(role)) => identity.is_some_and(|identity| identity.role() == role),
         None => false,
@@ -69,7 +85,7 @@ pub fn authorise(method: &str, peer: Option<&Peer>) -> Result<(), Fault> {
         return Ok(());
     }
     let who = identity.map_or_else(|| "nobody".to_owned(), ToString::to_string);
-    tracing::warn!(method, who, address = ?peer.and_then(|peer| peer.address), "call refused by policy");
+    tracing::warn!(method = what, who, address = ?peer.and_then(|peer| peer.address), "call refused by policy");
     match identity {
         None => Err(Fault::new(FaultKind::Unauthenticated, "a certificate of this cluster is required")),
         Some(identity) => {
@@ -162,6 +178,18 @@ mod tests {
                 issuer: "legacy".into(),
             };
             assert!(authorise(row.method, Some(&Peer { certificate: Some(legacy), address: None })).is_err());
+        }
+    }
+
+    #[test]
+    fn each_protocol_admits_its_role_and_no_other_and_no_protocol_is_invented() {
+        for (protocol, caller) in PROTOCOLS {
+            for role in Role::ALL {
+                let admitted = authorise_protocol(protocol, Some(&peer(role))).is_ok();
+                assert_eq!(admitted, *caller == Caller::Role(role), "{role}");
+                assert!(authorise_protocol(b"invented/1", Some(&peer(role))).is_err());
+            }
+            assert!(authorise_protocol(protocol, None).is_err());
         }
     }
 

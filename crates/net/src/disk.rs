@@ -2,10 +2,12 @@
 //! simulation keeps account of what was made durable and takes the rest away when a host loses its power.
 //!
 //! The rules are those of POSIX and no friendlier: a file's bytes are durable when [`WriteFile::sync`] has returned, a name (made,
-//! changed or taken away) when [`sync_folder`] of its folder has, and neither implies the other. A sync that has failed is never
-//! tried again.
+//! changed or taken away) when [`sync_folder`] of its folder has, and neither implies the other. [`FileSystem::sync`] stands for
+//! both, for everything at once. A sync that has failed is never tried again.
 
 use crate::machine::installed;
+use rustix::fs::{OFlags, fcntl_setfl, syncfs};
+use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -85,6 +87,12 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// As [`Disk::open`].
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes all of it durable, bytes and names.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn sync_file_system(&self) -> io::Result<()>;
 }
 
 /// A file of a simulated disk.
@@ -169,6 +177,20 @@ impl WriteFile {
                 *at = (*at).min(length);
                 file.set_len(length)
             }
+        }
+    }
+
+    /// From here on past the page cache, or through it again: what is written past it begins at multiples of 4096 bytes, in the file
+    /// and in memory, and is so long. False where that cannot be had. Not for files that are appended to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_direct(&self, direct: bool) -> io::Result<bool> {
+        let Kind::System(file) = &self.0 else { return Ok(false) };
+        let flags = if direct { OFlags::DIRECT } else { OFlags::empty() };
+        match fcntl_setfl(file, flags) {
+            Err(Errno::INVAL) if direct => Ok(false),
+            set => set.map(|()| direct).map_err(io::Error::from),
         }
     }
 
@@ -269,7 +291,7 @@ pub fn create_folders(path: &Path, mode: u32) -> io::Result<()> {
 /// file system.
 fn sync_name(parent: &Path, folder: &Path) -> io::Result<()> {
     match sync_folder(parent) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(rustix::fs::syncfs(File::open(folder)?)?),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => FileSystem::of(folder)?.sync(),
         synced => synced,
     }
 }
@@ -288,4 +310,37 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 /// What the system says.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     disk(path).map_or_else(|| File::open(path)?.sync_all(), |disk| disk.sync_folder(path))
+}
+
+/// A whole file system. Opened before what it is to make durable is written: the kernel tells of a write that has failed meanwhile
+/// those who had it open then, and perhaps nobody who comes later.
+#[derive(Debug)]
+pub struct FileSystem(Whole);
+
+#[derive(Debug)]
+enum Whole {
+    System(File),
+    Simulated(Arc<dyn Disk>),
+}
+
+impl FileSystem {
+    /// The one that a file or folder is on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let whole = disk(path).map_or_else(|| File::open(path).map(Whole::System), |disk| Ok(Whole::Simulated(disk)));
+        whole.map(Self)
+    }
+
+    /// Makes everything on it durable, bytes and names, by whomever. A failure is final for this handle.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        match &self.0 {
+            Whole::System(file) => Ok(syncfs(file)?),
+            Whole::Simulated(disk) => disk.sync_file_system(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The machine and its stand-in give the same things by the same calls.
 
-use super::disk::{Disk, DiskFile, How, WriteFile};
+use super::disk::{Disk, DiskFile, FileSystem, How, WriteFile};
 use super::*;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -89,6 +89,10 @@ impl Disk for Stone {
     fn sync_folder(&self, _path: &Path) -> io::Result<()> {
         refused()
     }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        refused()
+    }
 }
 
 async fn echoes(mut stream: Stream) -> io::Result<[u8; 4]> {
@@ -171,6 +175,7 @@ fn files_are_written_named_and_removed_by_the_system_where_nothing_is_simulated(
     disk::hard_link(&path, &other).unwrap();
     disk::rename(&other, &below.join("third")).unwrap();
     disk::sync_folder(&below).unwrap();
+    FileSystem::of(&folder).unwrap().sync().unwrap();
     drop(WriteFile::open(&path, How::Emptied(0o600)).unwrap());
     assert_eq!(std::fs::read(below.join("third")).unwrap(), b"");
     disk::remove_file(&path).unwrap();
@@ -193,9 +198,29 @@ fn all_that_changes_a_simulated_disk_asks_it() {
         disk::create_folders(path, 0o700),
         disk::remove_folder(path),
         disk::sync_folder(path),
+        FileSystem::of(path).and_then(|whole| whole.sync()),
     ];
     for answer in answers {
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+    }
+}
+
+#[test]
+fn a_file_is_written_alike_past_the_page_cache_and_through_it() {
+    let folders = [std::env::temp_dir(), std::path::PathBuf::from("/dev/shm")];
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let path = folder.join(format!("shardlift-net-direct-{}", std::process::id()));
+        let file = WriteFile::open(&path, How::New(0o600)).unwrap();
+        let room = vec![7; 3 * 4096];
+        let begin = room.as_ptr().align_offset(4096);
+        println!("past the page cache of {}: {}", folder.display(), file.set_direct(true).unwrap());
+        file.write_all_at(&room[begin..begin + 4096], 0).unwrap();
+        assert!(!file.set_direct(false).unwrap());
+        file.write_all_at(b"tail", 4096).unwrap();
+        file.sync().unwrap();
+        let found = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(found.len() == 4100 && found[..4096] == room[..4096] && found[4096..] == *b"tail");
     }
 }
 

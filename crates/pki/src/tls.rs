@@ -13,7 +13,7 @@ mod pinned;
 mod server;
 mod verifier;
 
-pub use client::{Expected, channel, client_config, connect};
+pub use client::{Expected, channel, client_config, connect, dial};
 pub use connection::{Connection, HANDSHAKE_TIMEOUT, handshake, peer_of};
 pub use credentials::{CredentialPaths, Credentials, ServerChain};
 pub use error::{CredentialError, HandshakeError, TlsError};

@@ -19,7 +19,9 @@ mod deep_verify;
 mod digests;
 mod disk;
 mod error;
+mod group;
 mod index;
+mod landing;
 mod layout;
 pub(crate) mod nodes;
 mod objects;
@@ -51,7 +53,7 @@ pub use record::{
     Hold, Mode, NodeRecord, NodeSnapshot, ReplicaPhase, ReplicaRecord, SeenCertificate, SessionEnd, SessionRecord,
     Settings, SideData, Usage, VerifiedRecord,
 };
-pub use replica::ReplicaUpload;
+pub use replica::{Arrived, ReplicaUpload};
 pub use rot::Rot;
 pub use space::DISK_RESERVE_BYTES;
 pub use tables::{Change, Op};

@@ -4,7 +4,9 @@
 //! it takes over what is there ([`seed`]), tails the source's journal ([`follow`]), is compared and read again
 //! ([`verify`]), goes to exactly the state that the fenced source named ([`complete`]), and ends with the promotion or with
 //! the copy. A former writer that follows the new one starts in the middle: both were equal once, so it follows from there and
-//! asks for no listing. One that was deposed starts at the beginning. Copies of one source share their [`channels`]. Every object is hashed here and durable before it is counted ([`fetch`], [`judge`]).
+//! asks for no listing. One that was deposed starts at the beginning. Copies of one source share their [`channels`] for questions and their
+//! [`lines`] for the bytes of objects ([`frame`], [`fetching`]). Every object is hashed here and durable before it is counted ([`fetch`],
+//! [`judge`]).
 //!
 //! Invariants:
 //! - Nothing is served without a persisted offer to exactly the shard that asks.
@@ -21,11 +23,14 @@ mod complete;
 mod copy;
 mod error;
 mod fetch;
+mod fetching;
 mod follow;
+mod frame;
 mod harvest;
 mod job;
 pub mod jobs;
 mod judge;
+mod lines;
 mod locate;
 mod progress;
 mod replica;
@@ -43,18 +48,17 @@ pub use serve::{ReplicationCounters, Serving};
 
 use crate::auth::htpasswd::Passwords;
 use crate::engine::Engine;
-use shardlift_api::v1::replication_server::ReplicationServer;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// The gRPC service that other shards pull from. Once `stop` is cancelled nobody is kept waiting for a change.
+/// What other shards pull from. Once `stop` is cancelled nobody is kept waiting for a change.
 #[must_use]
-pub fn service(
+pub fn serving(
     engine: &Arc<Engine>,
     passwords: &Arc<Passwords>,
     counters: &Arc<ReplicationCounters>,
     stop: &CancellationToken,
-) -> ReplicationServer<Serving> {
+) -> Serving {
     let (engine, passwords, counters) = (Arc::clone(engine), Arc::clone(passwords), Arc::clone(counters));
-    ReplicationServer::new(Serving::new(engine, passwords, counters, stop.clone()))
+    Serving::new(engine, passwords, counters, stop.clone())
 }

@@ -20,8 +20,10 @@ use crate::replication::{self, ReplicaJobs, ReplicationCounters};
 use crate::rest::{Connections, Rest};
 use crate::session::Sessions;
 use clients::Clients;
+use shardlift_api::OBJECTS_ALPN;
 use shardlift_api::fault::Fault;
 use shardlift_api::policy::GuardLayer;
+use shardlift_api::v1::replication_server::ReplicationServer;
 use shardlift_model::Role;
 use shardlift_net::Listener;
 use shardlift_pki::tls::{
@@ -283,13 +285,15 @@ impl Shard {
         stop: &CancellationToken,
     ) -> Result<(), ServerError> {
         let address = self.config.control_listen;
-        let incoming = Incoming::new(listener, self.mutual(&[ALPN_HTTP2])?)
+        let incoming = Incoming::new(listener, self.mutual(&[ALPN_HTTP2, OBJECTS_ALPN])?)
             .map_err(|source| ServerError::Listen { address, source })?;
         let connections = self.connections.clone();
         let count = Arc::new(move |node: &shardlift_model::NodeId| connections.of(node));
         let counters = Arc::new(ReplicationCounters::default());
         let control = control::service(about, &self.engine, &self.jobs, count);
-        let replication = replication::service(&self.engine, &self.reloadable.passwords, &counters, stop);
+        let serving = replication::serving(&self.engine, &self.reloadable.passwords, &counters, stop);
+        let incoming = serving.take_streams(incoming);
+        let replication = ReplicationServer::new(serving);
         tonic::transport::Server::builder()
             .layer(GuardLayer)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))

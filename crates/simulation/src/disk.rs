@@ -5,7 +5,10 @@
 //! away in a folder since its last sync is undone from some point on, folder by folder. A rename becomes durable with the folder of
 //! its new name. A host without power writes nothing, not even what its parts would tidy up on their way out.
 
+mod names;
+
 use crate::torn::{Change, tear};
+use names::{Named, undo};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use shardlift_net::disk::{Disk, DiskFile, How};
@@ -38,13 +41,12 @@ pub struct Loss {
     pub names: u64,
 }
 
-/// One change of a name, with what is needed to undo it.
+/// A file that was written, or made, since its last sync.
 #[derive(Debug)]
-enum Named {
-    Made(PathBuf),
-    Renamed { source: PathBuf, target: PathBuf, covered: Option<PathBuf> },
-    Removed { path: PathBuf, kept: PathBuf },
-    FolderRemoved(PathBuf),
+struct Dirty {
+    file: Arc<File>,
+    is_object: bool,
+    changes: Vec<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +58,7 @@ struct State {
     fuse: Option<u64>,
     last: u64,
     /// Not durable, by the handle that wrote it.
-    bytes: BTreeMap<u64, (Arc<File>, Vec<Change>)>,
+    bytes: BTreeMap<u64, Dirty>,
     /// Not durable, by folder, in order over all folders.
     names: BTreeMap<PathBuf, Vec<(u64, Named)>>,
 }
@@ -164,7 +166,7 @@ impl SimDisk {
     pub fn lose(&self, dice: &mut StdRng) -> io::Result<Loss> {
         let mut state = locked(&self.state);
         let mut loss = Loss::default();
-        for (file, changes) in std::mem::take(&mut state.bytes).into_values() {
+        for Dirty { file, changes, .. } in std::mem::take(&mut state.bytes).into_values() {
             let changed = file.metadata()?.modified()?;
             loss.files += u64::from(tear(&file, changes, dice)?);
             file.set_modified(changed)?;
@@ -195,24 +197,6 @@ impl SimDisk {
     }
 }
 
-fn undo(named: Named) -> io::Result<()> {
-    match named {
-        Named::Made(path) => match std::fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => std::fs::remove_dir_all(&path),
-            Ok(_) => std::fs::remove_file(&path),
-            // It went with its folder, or by another name.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        },
-        Named::Renamed { source, target, covered } => {
-            std::fs::rename(&target, source)?;
-            covered.map_or(Ok(()), |kept| std::fs::rename(kept, target))
-        }
-        Named::Removed { path, kept } => std::fs::rename(kept, path),
-        Named::FolderRemoved(path) => std::fs::create_dir(path),
-    }
-}
-
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: How) -> io::Result<Box<dyn DiskFile>> {
         let mut state = locked(&self.state);
@@ -232,6 +216,10 @@ impl Disk for SimDisk {
         }
         let is_object = path.to_string_lossy().contains(HALF_WRITTEN);
         let (handle, boot, lie) = (state.next(), state.boot, self.lie);
+        if is_object {
+            // Also an empty one gets its time when it becomes durable.
+            state.bytes.insert(handle, Dirty { file: file.clone(), is_object, changes: Vec::new() });
+        }
         let opened = SimFile { file, handle, boot, is_object, lie, state: self.state.clone() };
         drop(state);
         if matches!(how, How::Emptied(_)) && !is_new {
@@ -304,12 +292,31 @@ impl Disk for SimDisk {
         if !path.is_dir() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let is_objects = path.ancestors().any(|folder| folder.ends_with("data") || folder.ends_with("index"));
-        if self.lie == Some(Lie::Names) && is_objects {
+        if self.lie == Some(Lie::Names) && holds_objects(path) {
             return Ok(());
         }
         state.settle(path)
     }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        let mut state = locked(&self.state);
+        state.powered()?;
+        let objects = state.bytes.values().filter(|dirty| dirty.is_object);
+        objects.map(|dirty| &dirty.file).try_for_each(|file| stamp(file))?;
+        state.bytes.retain(|_, dirty| dirty.is_object && self.lie == Some(Lie::Bytes));
+        let is_lied_about = |folder: &&PathBuf| self.lie == Some(Lie::Names) && holds_objects(folder);
+        let folders: Vec<_> = state.names.keys().filter(|folder| !is_lied_about(folder)).cloned().collect();
+        folders.iter().try_for_each(|folder| state.settle(folder))
+    }
+}
+
+fn holds_objects(folder: &Path) -> bool {
+    folder.ancestors().any(|above| above.ends_with("data") || above.ends_with("index"))
+}
+
+/// By the host's own clock: a shard takes the times of objects that it finds.
+fn stamp(file: &File) -> io::Result<()> {
+    file.set_modified(UNIX_EPOCH + shardlift_net::since_epoch())
 }
 
 impl SimFile {
@@ -320,8 +327,8 @@ impl SimFile {
             return Err(dark());
         }
         let change = make(&self.file)?;
-        let (_, changes) = state.bytes.entry(self.handle).or_insert_with(|| (self.file.clone(), Vec::new()));
-        changes.push(change);
+        let clean = || Dirty { file: self.file.clone(), is_object: self.is_object, changes: Vec::new() };
+        state.bytes.entry(self.handle).or_insert_with(clean).changes.push(change);
         Ok(())
     }
 }
@@ -360,8 +367,7 @@ impl DiskFile for SimFile {
             return Err(dark());
         }
         if self.is_object {
-            // By the host's own clock: a shard takes the times of objects that it finds.
-            self.file.set_modified(UNIX_EPOCH + shardlift_net::since_epoch())?;
+            stamp(&self.file)?;
         }
         if !(self.is_object && self.lie == Some(Lie::Bytes)) {
             state.bytes.remove(&self.handle);

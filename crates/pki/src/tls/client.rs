@@ -18,6 +18,7 @@ use shardlift_net::Stream;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -100,6 +101,22 @@ pub async fn connect(
     start_tls(stream.into(), server_name, config).await
 }
 
+/// A connection to a part that reads up to `read_bytes` at once from its socket (the TLS library itself reads 4 KiB at a time), for
+/// those who take much. `address` is `host:port`.
+///
+/// # Errors
+/// [`TlsError`] says how far it got.
+pub async fn dial(
+    credentials: &Arc<Credentials>,
+    address: &str,
+    expected: Expected,
+    alpn: &[u8],
+    read_bytes: usize,
+) -> Result<TlsStream<BufReader<Stream>>, TlsError> {
+    let config = Arc::new(client_config(credentials, expected, &[alpn])?);
+    open(address, config, |stream| BufReader::with_capacity(read_bytes, stream)).await
+}
+
 /// The configuration behind [`channel`] and [`connect`], for clients that make their own connections.
 ///
 /// # Errors
@@ -144,7 +161,7 @@ pub(super) fn lazy_channel(address: String, config: Result<ClientConfig, rustls:
         async move {
             let (address, config) = &*target;
             let config = config.clone().map_err(TlsError::Configuration)?;
-            open(address, config).await.map(TokioIo::new)
+            open(address, config, std::convert::identity).await.map(TokioIo::new)
         }
     });
     // The URI is only what HTTP/2 needs to have; where the connection goes is the connector's business.
@@ -161,13 +178,17 @@ pub(super) fn lazy_channel(address: String, config: Result<ClientConfig, rustls:
         .connect_with_connector_lazy(connector)
 }
 
-async fn open(address: &str, config: Arc<ClientConfig>) -> Result<TlsStream<Stream>, TlsError> {
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    address: &str,
+    config: Arc<ClientConfig>,
+    wrap: impl FnOnce(Stream) -> S,
+) -> Result<TlsStream<S>, TlsError> {
     let host = host_of(address)?;
     let connecting = async {
         let connected = Stream::connect(address).await;
         let nodelay = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         let stream = nodelay.map_err(|source| TlsError::Connect { address: address.to_owned(), source })?;
-        start_tls(stream, host, config).await
+        start_tls(wrap(stream), host, config).await
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(result) => result,
@@ -183,11 +204,11 @@ fn host_of(address: &str) -> Result<&str, TlsError> {
     if host.is_empty() { Err(bad()) } else { Ok(host) }
 }
 
-async fn start_tls(
-    stream: Stream,
+async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     server_name: &str,
     config: Arc<ClientConfig>,
-) -> Result<TlsStream<Stream>, TlsError> {
+) -> Result<TlsStream<S>, TlsError> {
     let name = ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::Address(server_name.to_owned()))?;
     let address = server_name.to_owned();
     let connected = TlsConnector::from(config).connect(name, stream).await;

@@ -76,6 +76,11 @@ impl Connection {
         &self.peer
     }
 
+    /// Encrypts up to so many bytes before it writes to the socket, for those who send much.
+    pub fn send_in_pieces_of(&mut self, bytes: usize) {
+        self.stream.get_mut().1.set_buffer_limit(Some(bytes));
+    }
+
     /// The protocol that was agreed on, if any.
     #[must_use]
     pub fn alpn_protocol(&self) -> Option<&[u8]> {

@@ -125,24 +125,6 @@ impl Body {
         });
         writing.await.map_err(|_| EngineError::Stopped)?
     }
-
-    /// Writes a whole small object. Blocks.
-    pub(crate) fn whole(
-        engine: &Engine,
-        cell: &NodeCell,
-        key: ObjectKey,
-        data: &Bytes,
-        mut promise: Promise,
-    ) -> Result<(WriteFile, Written), PutError> {
-        let size = data.len() as u64;
-        promise.cover(size)?;
-        let folder = engine.layout.folder(&cell.id, &key);
-        let (path, file) = engine.layout.temp(&cell.id, &key).map_err(PutError::from_io("create a file in", folder))?;
-        let mut half = Half { file, temp: Temp::new(path), hash: Context::new(&SHA256), length: 0 };
-        half.append(std::slice::from_ref(data))?;
-        let sha256 = hash_of(half.hash)?;
-        Ok((half.file, Written { temp: half.temp, size, sha256, promise }))
-    }
 }
 
 impl Half {

@@ -18,8 +18,8 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Direct reads begin at a multiple of this, in the file and in memory. No common disk asks for more.
-const ALIGNMENT: usize = 4096;
+/// Direct reads and writes begin at a multiple of this, in the file and in memory. No common disk asks for more.
+pub(crate) const ALIGNMENT: usize = 4096;
 
 /// Bytes read in one step.
 pub(crate) const STEP_BYTES: usize = 1 << 20;

@@ -22,7 +22,8 @@ const CREATING: &str = "index.redb.creating";
 const MARKER: &str = "index.marker";
 const ID: &[u8] = b"id";
 const VERSION: &[u8] = b"version";
-const CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// What the kernel caches of the file comes on top of it, and gives way when memory is short.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Opens the index, or creates it in a fresh folder.
 pub(crate) fn open(state: &Path) -> Result<Database, EngineError> {

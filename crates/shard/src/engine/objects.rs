@@ -131,24 +131,32 @@ impl Engine {
 
     async fn open_recorded(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Option<ObjectFile>, EngineError> {
         let node = node.clone();
-        self.blocking(move |engine| {
-            let Some(row) = View::open(&*engine.db()?, &node)?.object(&key)? else { return Ok(None) };
-            let path = engine.layout.file(&node, &key);
-            let file = match File::open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(EngineError::Missing { node, key });
-                }
-                Err(error) => return Err(EngineError::io("open", path)(error)),
-            };
-            let found = file.metadata().map_err(EngineError::io("look at", path))?.len();
-            let recorded = row.record.size;
-            if found != recorded {
-                return Err(EngineError::SizeDiffers { node, key, found, recorded });
+        let opened = self.blocking(move |engine| engine.open_now(&node, key)).await?;
+        Ok(opened.map(|(record, file)| ObjectFile {
+            record,
+            size: record.size,
+            file: shardlift_net::File::from_std(file),
+        }))
+    }
+
+    /// Opens an object as it is recorded, its length compared with the record's; one look, which a change may have come between.
+    /// Blocks.
+    pub(crate) fn open_now(&self, node: &NodeId, key: ObjectKey) -> Result<Option<(ObjectRecord, File)>, EngineError> {
+        let Some(row) = View::open(&*self.db()?, node)?.object(&key)? else { return Ok(None) };
+        let path = self.layout.file(node, &key);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(EngineError::Missing { node: node.clone(), key });
             }
-            Ok(Some(ObjectFile { record: row.record, size: found, file: shardlift_net::File::from_std(file) }))
-        })
-        .await
+            Err(error) => return Err(EngineError::io("open", path)(error)),
+        };
+        let found = file.metadata().map_err(EngineError::io("look at", path))?.len();
+        let recorded = row.record.size;
+        if found != recorded {
+            return Err(EngineError::SizeDiffers { node: node.clone(), key, found, recorded });
+        }
+        Ok(Some((row.record, file)))
     }
 
     /// All objects of a kind with their sizes, from the index.

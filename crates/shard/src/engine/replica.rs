@@ -2,8 +2,10 @@
 //!
 //! All of this is refused, inside the transaction, unless the node is incoming: a promoted node takes nothing from a source.
 
-use super::body::{Body, Written};
+use super::body::Written;
 use super::error::{EngineError, PutError};
+use super::group::ONE_BY_ONE_MAX;
+use super::landing::Landing;
 use super::layout::sync_folder;
 use super::nodes::NodeCell;
 use super::objects::Deleted;
@@ -13,17 +15,11 @@ use super::tables::Op;
 use super::writer::{Done, Origin, Work};
 use super::{Engine, now};
 use bytes::Bytes;
-use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Token};
-use shardlift_net::disk::{self, WriteFile};
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256, Token};
+use shardlift_net::disk::FileSystem;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Files of a batch written and made durable at the same time.
-const BATCH_THREADS: usize = 4;
-
-/// One object of a batch: durable and without its name, or why not.
-type WrittenObject = Result<(ObjectRecord, Written), PutError>;
 
 /// An object being pulled. Dropping it leaves nothing behind.
 #[derive(Debug)]
@@ -31,16 +27,53 @@ pub struct ReplicaUpload {
     engine: Arc<Engine>,
     cell: Arc<NodeCell>,
     expected: ObjectRecord,
-    body: Body,
+    landing: Landing,
+}
+
+/// An object that is here with all its bytes, durable, and has neither name nor record yet. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Arrived {
+    engine: Arc<Engine>,
+    cell: Arc<NodeCell>,
+    expected: ObjectRecord,
+    written: Written,
 }
 
 impl ReplicaUpload {
-    /// Takes the next bytes.
+    /// Where the next bytes go; never empty. [`Self::filled`] says how many came.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.landing.room()
+    }
+
+    /// So many bytes are in the room.
     ///
     /// # Errors
     /// [`PutError::DiskFull`] or a failure.
-    pub async fn write(&mut self, data: Bytes) -> Result<(), PutError> {
-        self.body.write(data).await
+    pub async fn filled(&mut self, bytes: usize) -> Result<(), PutError> {
+        self.landing.filled(bytes).await
+    }
+
+    /// Makes all that came durable. What it is is for the caller to judge.
+    ///
+    /// # Errors
+    /// [`PutError::DiskFull`] or a failure.
+    pub async fn complete(self) -> Result<Arrived, PutError> {
+        let written = self.landing.finish().await?;
+        Ok(Arrived { engine: self.engine, cell: self.cell, expected: self.expected, written })
+    }
+}
+
+impl Arrived {
+    /// Bytes that came.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.written.size
+    }
+
+    /// Their hash, computed while they were written.
+    #[must_use]
+    pub const fn sha256(&self) -> Sha256 {
+        self.written.sha256
     }
 
     /// Stores what came and answers with the record as found. Durable, file and index, when it returns.
@@ -50,22 +83,25 @@ impl ReplicaUpload {
     ///
     /// # Errors
     /// [`PutError::HashMismatch`] with the hash found; [`PutError::DiskFull`] or a failure.
-    pub async fn finish(self, keep_damaged: bool) -> Result<ObjectRecord, PutError> {
-        let written = self.body.finish().await?;
-        let record = accepted(&self.expected, &written, keep_damaged)?;
-        let key = self.expected.key;
-        self.engine.place(&self.cell, key, written, Origin::Replica).await?;
+    pub async fn keep(self, keep_damaged: bool) -> Result<ObjectRecord, PutError> {
+        let record = accepted(&self.expected, self.written.size, self.written.sha256, keep_damaged)?;
+        self.engine.place(&self.cell, record.key, self.written, Origin::Replica).await?;
         Ok(record)
     }
 }
 
-/// The record that stands for what was written, if it may be kept.
-fn accepted(expected: &ObjectRecord, written: &Written, keep_damaged: bool) -> Result<ObjectRecord, PutError> {
+/// The record that stands for what was found, if it may be kept.
+pub(crate) fn accepted(
+    expected: &ObjectRecord,
+    size: u64,
+    found: Sha256,
+    keep_damaged: bool,
+) -> Result<ObjectRecord, PutError> {
     let wanted = expected.key.expected_sha256().unwrap_or(expected.sha256);
-    if written.sha256 != wanted && !keep_damaged {
-        return Err(PutError::HashMismatch { found: written.sha256 });
+    if found != wanted && !keep_damaged {
+        return Err(PutError::HashMismatch { found });
     }
-    Ok(ObjectRecord { key: expected.key, size: written.size, sha256: written.sha256 })
+    Ok(ObjectRecord { key: expected.key, size, sha256: found })
 }
 
 impl Engine {
@@ -81,117 +117,8 @@ impl Engine {
         let cell = self.nodes.get(node).ok_or_else(|| PutError::NodeUnknown(node.clone()))?;
         // The quota of a node does not stand in the way of its move.
         let promise = Promise::new(Arc::clone(&self.space), Arc::clone(&cell), false, 0);
-        let body = Body::begin(self, &cell, expected.key, None, promise).await?;
-        Ok(ReplicaUpload { engine: Arc::clone(self), cell, expected, body })
-    }
-
-    /// Stores many small objects with one group of fsyncs. Each has its own outcome, in the order given; those that are `Ok`
-    /// are durable, file and index, when this returns. The rules are those of [`ReplicaUpload::finish`].
-    ///
-    /// # Errors
-    /// A failure that concerns all of them; what was stored before it is settled by the next attempt.
-    pub async fn put_replica_batch(
-        self: &Arc<Self>,
-        node: &NodeId,
-        objects: Vec<(ObjectRecord, Bytes)>,
-        keep_damaged: bool,
-    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
-        let cell = self.cell(node)?;
-        let critical = self.enter_critical(&cell)?;
-        let engine = Arc::clone(self);
-        let storing = tokio::spawn(async move { critical.end(engine.store_batch(&cell, objects, keep_damaged).await) });
-        storing.await.map_err(|_| EngineError::Stopped)?
-    }
-
-    async fn store_batch(
-        self: &Arc<Self>,
-        cell: &Arc<NodeCell>,
-        objects: Vec<(ObjectRecord, Bytes)>,
-        keep_damaged: bool,
-    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
-        let keys: BTreeSet<ObjectKey> = objects.iter().map(|(record, _)| record.key).collect();
-        if keys.len() != objects.len() {
-            return Err(EngineError::refused("an object comes twice in one batch"));
-        }
-        let _locks = cell.lock_objects(keys.into_iter()).await;
-        let storing = Arc::clone(cell);
-        let outcomes = self.blocking(move |engine| engine.write_batch(&storing, &objects, keep_damaged)).await?;
-        let records = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
-        let ops: Vec<Op> = records.map(|record| Op::Put(*record)).collect();
-        if !ops.is_empty() {
-            let stored: Vec<ObjectKey> = ops.iter().map(Op::key).collect();
-            let work = Work::Record { origin: Origin::Replica, at: now(), ops, applied: None };
-            self.writer.submit(&cell.id, work).await?;
-            stored.iter().for_each(|key| self.clear_alarms(cell, key));
-        }
-        Ok(outcomes)
-    }
-
-    /// Blocks. Files first, all of them, then their names, then their folders.
-    fn write_batch(
-        &self,
-        cell: &Arc<NodeCell>,
-        objects: &[(ObjectRecord, Bytes)],
-        keep_damaged: bool,
-    ) -> Result<Vec<Result<ObjectRecord, PutError>>, EngineError> {
-        // Looked at first: a file of a node that is not incoming must not be replaced before the index refuses.
-        let record = cell.record();
-        if !matches!(record.mode, super::Mode::Incoming { .. }) {
-            return Err(EngineError::NotWritable { node: cell.id.clone(), mode: record.mode.word() });
-        }
-        let mut outcomes = Vec::with_capacity(objects.len());
-        let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-        for outcome in self.write_in_parts(cell, objects, keep_damaged)? {
-            outcomes.push(outcome.and_then(|(record, written)| {
-                let path = self.layout.file(&cell.id, &record.key);
-                disk::rename(written.temp.path(), &path).map_err(PutError::from_io("name", &path))?;
-                written.temp.kept();
-                folders.insert(self.layout.folder(&cell.id, &record.key));
-                Ok(record)
-            }));
-        }
-        folders.iter().try_for_each(|folder| sync_folder(folder))?;
-        Ok(outcomes)
-    }
-
-    /// On some threads at once; in a simulation in place, where the order is the simulation's.
-    fn write_in_parts(
-        &self,
-        cell: &Arc<NodeCell>,
-        objects: &[(ObjectRecord, Bytes)],
-        keep_damaged: bool,
-    ) -> Result<Vec<WrittenObject>, EngineError> {
-        let write = |part: &[(ObjectRecord, Bytes)]| self.write_files(cell, part, keep_damaged);
-        if shardlift_net::is_simulated() {
-            return Ok(write(objects));
-        }
-        let share = objects.len().div_ceil(BATCH_THREADS).max(1);
-        let written: Result<Vec<_>, _> = std::thread::scope(|scope| {
-            let threads: Vec<_> = objects.chunks(share).map(|part| scope.spawn(move || write(part))).collect();
-            threads.into_iter().map(|thread| thread.join().map_err(|_| EngineError::Stopped)).collect()
-        });
-        Ok(written?.into_iter().flatten().collect())
-    }
-
-    fn write_files(
-        &self,
-        cell: &Arc<NodeCell>,
-        objects: &[(ObjectRecord, Bytes)],
-        keep_damaged: bool,
-    ) -> Vec<WrittenObject> {
-        let write = |(expected, data): &(ObjectRecord, Bytes)| {
-            let promise = Promise::new(Arc::clone(&self.space), Arc::clone(cell), false, 0);
-            let (file, written) = Body::whole(self, cell, expected.key, data, promise)?;
-            Ok((file, accepted(expected, &written, keep_damaged)?, written))
-        };
-        // All are written before the first is waited for: the disk gets them in one go.
-        let files: Vec<Result<_, PutError>> = objects.iter().map(write).collect();
-        let sync = |file: Result<(WriteFile, ObjectRecord, Written), PutError>| {
-            let (file, record, written) = file?;
-            file.sync().map_err(PutError::from_io("make durable", written.temp.path()))?;
-            Ok((record, written))
-        };
-        files.into_iter().map(sync).collect()
+        let landing = Landing::begin(self, &cell, expected.key, expected.size, promise).await?;
+        Ok(ReplicaUpload { engine: Arc::clone(self), cell, expected, landing })
     }
 
     /// Deletes an object of an incoming copy, because the source did.
@@ -247,9 +174,15 @@ impl Engine {
 
     /// Takes files off the disk; their folders are durable when this returns.
     fn unname_all(&self, node: &NodeId, files: &[(ObjectKey, u64)]) -> Result<(), EngineError> {
-        files.iter().try_for_each(|(key, _)| super::layout::remove(&self.layout.file(node, key)))?;
         let folders: BTreeSet<PathBuf> = files.iter().map(|(key, _)| self.layout.folder(node, key)).collect();
-        folders.iter().try_for_each(|folder| sync_folder(folder))
+        let root = self.layout.root();
+        let whole = (folders.len() > ONE_BY_ONE_MAX).then(|| FileSystem::of(root)).transpose();
+        let whole = whole.map_err(EngineError::io("open", root))?;
+        files.iter().try_for_each(|(key, _)| super::layout::remove(&self.layout.file(node, key)))?;
+        match whole {
+            Some(whole) => whole.sync().map_err(EngineError::io("make durable", root)),
+            None => folders.iter().try_for_each(|folder| sync_folder(folder)),
+        }
     }
 
     /// Changes what is remembered about an incoming copy.
@@ -289,7 +222,7 @@ impl Engine {
     /// Stores one pulled object that is in memory.
     ///
     /// # Errors
-    /// As [`ReplicaUpload::finish`].
+    /// As [`ReplicaUpload::complete`] and [`Arrived::keep`].
     pub async fn put_replica(
         self: &Arc<Self>,
         node: &NodeId,
@@ -298,7 +231,14 @@ impl Engine {
         keep_damaged: bool,
     ) -> Result<ObjectRecord, PutError> {
         let mut upload = self.begin_put_replica(node, expected).await?;
-        upload.write(data).await?;
-        upload.finish(keep_damaged).await
+        let mut left = &data[..];
+        while !left.is_empty() {
+            let room = upload.room();
+            let (part, rest) = left.split_at(room.len().min(left.len()));
+            room[..part.len()].copy_from_slice(part);
+            upload.filled(part.len()).await?;
+            left = rest;
+        }
+        upload.complete().await?.keep(keep_damaged).await
     }
 }

@@ -8,7 +8,7 @@ mod objects;
 mod quarantine;
 mod restart;
 mod scale;
-mod space;
+pub(crate) mod space;
 
 use super::reread::{Finding, Walk};
 use super::{Engine, EngineConfig, Put, PutError, tables};

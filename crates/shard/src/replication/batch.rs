@@ -1,6 +1,6 @@
 //! Cutting a list of wanted objects into transfers. Pure.
 //!
-//! Small objects travel together and become durable with one group of fsyncs; a large one travels alone.
+//! Small objects travel together and become durable together; a large one travels alone.
 
 use shardlift_model::ObjectRecord;
 
@@ -8,13 +8,13 @@ use shardlift_model::ObjectRecord;
 pub(crate) const LARGE_BYTES: u64 = 128 * 1024;
 
 /// Most objects of one transfer.
-pub(crate) const BATCH_OBJECTS_MAX: usize = 200;
+pub(crate) const BATCH_OBJECTS_MAX: usize = 4000;
 
 /// Most bytes of one transfer of small objects.
-pub(crate) const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
+pub(crate) const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What a large object takes of [`Transfer::weight`]: it is written as it comes, a block ahead of the network.
-const LARGE_WEIGHT: u32 = 4;
+const LARGE_WEIGHT: u32 = 3;
 
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ mod tests {
             }).collect();
             let mut travelled = Vec::new();
             for transfer in transfers(wanted.iter().copied()) {
-                prop_assert!((1..=8).contains(&transfer.weight()), "{}", transfer.weight());
+                prop_assert!((1..=16).contains(&transfer.weight()), "{}", transfer.weight());
                 match transfer {
                     Transfer::Alone(record) => {
                         prop_assert!(record.size >= LARGE_BYTES);

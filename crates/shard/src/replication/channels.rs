@@ -1,12 +1,14 @@
 //! The channels to sources, shared by all copies that come from the same one.
 //!
-//! Three kinds, so that nothing waits for what is slower by nature: *waits* for a change, which hold their place for as long as the
-//! source is at rest; *questions*, which decide how long a cutover takes; *transfers*, which fill whatever way there is. As many
-//! channels of each as it takes, and no more: a source with five hundred followers has a dozen connections, not five hundred.
+//! Two kinds, so that nothing waits for what is slower by nature: *waits* for a change, which hold their place for as long as the
+//! source is at rest; *questions*, which decide how long a cutover takes. The bytes of objects, which fill whatever way there is, have
+//! connections of their own ([`super::lines`]). As many channels of each as it takes, and no more: a source with five hundred followers
+//! has a dozen connections, not five hundred.
 //!
 //! A copy has a seat on one channel of each kind for as long as its job runs. A channel ends with its last seat. Where a source is
 //! reached is part of what it is: one that has moved gets channels of its own.
 
+use super::lines::Lines;
 use shardlift_api::v1::replication_client::ReplicationClient;
 use shardlift_model::{Role, ShardId};
 use shardlift_pki::tls::{Credentials, Expected, channel};
@@ -19,10 +21,9 @@ use tonic::transport::Channel;
 enum Kind {
     Waits,
     Questions,
-    Transfers,
 }
 
-const KINDS: [Kind; 3] = [Kind::Waits, Kind::Questions, Kind::Transfers];
+const KINDS: [Kind; 2] = [Kind::Waits, Kind::Questions];
 
 impl Kind {
     /// Seats up to which a channel takes one more before another is opened, and how many channels there may be. A source takes 200
@@ -31,7 +32,6 @@ impl Kind {
         match self {
             Self::Waits => (100, usize::MAX),
             Self::Questions => (32, 4),
-            Self::Transfers => (1, 4),
         }
     }
 }
@@ -50,6 +50,7 @@ struct Pool {
     credentials: Arc<Credentials>,
     place: Place,
     opened: Mutex<Opened>,
+    lines: Arc<Lines>,
 }
 
 #[derive(Default)]
@@ -74,8 +75,8 @@ struct Seat {
 pub(super) struct Seats {
     pub(super) waits: ReplicationClient<Channel>,
     pub(super) questions: ReplicationClient<Channel>,
-    pub(super) transfers: ReplicationClient<Channel>,
-    _seats: [Seat; 3],
+    pub(super) lines: Arc<Lines>,
+    _seats: [Seat; 2],
 }
 
 impl std::fmt::Debug for Seats {
@@ -92,8 +93,8 @@ impl Channels {
     /// Channels for one copy.
     pub(super) fn seats(&self, source: &ShardId, address: &str) -> Seats {
         let pool = self.pool((source.clone(), address.to_owned()));
-        let [(waits, first), (questions, second), (transfers, third)] = KINDS.map(|kind| pool.seat(kind));
-        Seats { waits, questions, transfers, _seats: [first, second, third] }
+        let [(waits, first), (questions, second)] = KINDS.map(|kind| pool.seat(kind));
+        Seats { waits, questions, lines: Arc::clone(&pool.lines), _seats: [first, second] }
     }
 
     fn pool(&self, place: Place) -> Arc<Pool> {
@@ -103,7 +104,8 @@ impl Channels {
         }
         pools.retain(|_, pool| pool.strong_count() > 0);
         let credentials = Arc::clone(&self.credentials);
-        let pool = Arc::new(Pool { credentials, place: place.clone(), opened: Mutex::default() });
+        let lines = Lines::new(&credentials, &place.0, &place.1);
+        let pool = Arc::new(Pool { credentials, place: place.clone(), opened: Mutex::default(), lines });
         pools.insert(place, Arc::downgrade(&pool));
         pool
     }

@@ -6,12 +6,12 @@ use super::error::PullError;
 use super::side::Side;
 use crate::auth::htpasswd::Passwords;
 use crate::engine::{
-    DeepVerifyId, DeepVerifyRecord, DigestPart, Engine, EngineError, NodeSnapshot, ReplicaPhase, ReplicaRecord,
-    ReplicaUpload, VerifiedRecord,
+    DeepVerifyId, DeepVerifyRecord, DigestPart, Engine, EngineError, NodeSnapshot, PutError, ReplicaPhase,
+    ReplicaRecord, ReplicaUpload, VerifiedRecord,
 };
 use bytes::Bytes;
 use shardlift_model::digest::{Digest, Prefix};
-use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Token};
+use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -108,15 +108,26 @@ impl Copy {
         Ok(self.engine.digest_of(&self.node, with_locks).await?.0)
     }
 
-    /// Good small objects, durable together.
-    pub(crate) async fn put_batch(&self, objects: Vec<(ObjectRecord, Bytes)>) -> Result<(), PullError> {
-        if objects.is_empty() {
-            return Ok(());
+    /// Small objects, hashed and durable together. Returns those whose bytes are not what their name says, with what was found; nothing
+    /// of them is kept.
+    pub(crate) async fn put_batch(
+        &self,
+        objects: Vec<(ObjectRecord, Bytes)>,
+    ) -> Result<BTreeMap<ObjectKey, Sha256>, PullError> {
+        let keys: Vec<ObjectKey> = objects.iter().map(|(record, _)| record.key).collect();
+        let mut wrong = BTreeMap::new();
+        if keys.is_empty() {
+            return Ok(wrong);
         }
-        for stored in self.engine.put_replica_batch(&self.node, objects, false).await? {
-            stored?;
+        for (key, stored) in keys.into_iter().zip(self.engine.put_replica_batch(&self.node, objects, false).await?) {
+            match stored {
+                Err(PutError::HashMismatch { found }) => {
+                    wrong.insert(key, found);
+                }
+                stored => drop(stored?),
+            }
         }
-        Ok(())
+        Ok(wrong)
     }
 
     pub(crate) async fn begin(&self, expected: ObjectRecord) -> Result<ReplicaUpload, PullError> {

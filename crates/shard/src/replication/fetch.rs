@@ -2,13 +2,13 @@
 
 use super::batch::{LARGE_BYTES, Transfer, transfers};
 use super::error::PullError;
+use super::fetching::{Fetching, Got, Head};
 use super::harvest::Harvest;
 use super::judge::{Reading, Verdict, judge};
 use super::replica::Replica;
-use super::source::{End, Fetching, Piece};
-use crate::engine::ReplicaUpload;
-use aws_lc_rs::digest::{Context, SHA256, digest};
-use bytes::{Bytes, BytesMut};
+use crate::engine::Arrived;
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use shardlift_model::{ObjectKey, ObjectRecord, Sha256};
 use std::collections::BTreeSet;
@@ -19,9 +19,10 @@ const STREAMS_MAX: usize = 4;
 
 /// What became of one object.
 enum Outcome {
-    /// Good, in memory.
-    Held(Bytes),
-    Ended(End),
+    /// As long as the source's record says, in memory.
+    Held(ObjectRecord, Bytes),
+    /// Not there any more, or not readable.
+    Ended(Head),
     /// Not what was promised.
     Suspect(Reading),
 }
@@ -76,57 +77,62 @@ impl Replica {
 
     async fn fetch_together(&self, records: &[ObjectRecord]) -> Result<Harvest, PullError> {
         let mut harvest = Harvest::default();
-        let mut good = Vec::with_capacity(records.len());
+        let mut held = Vec::with_capacity(records.len());
         let mut suspects = Vec::new();
-        let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key))).await?;
-        for (position, wanted) in records.iter().enumerate() {
-            match self.read_whole(&mut fetching, position, *wanted).await? {
-                (record, Outcome::Held(bytes)) => good.push((record, bytes)),
-                (_, Outcome::Ended(end)) => harvest.ended(wanted.key, end),
-                (record, Outcome::Suspect(reading)) => suspects.push((record, reading)),
+        let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key), false)).await?;
+        for wanted in records {
+            match self.read_whole(&mut fetching, *wanted).await? {
+                Outcome::Held(record, bytes) => held.push((record, bytes)),
+                Outcome::Ended(gone) => harvest.ended(wanted.key, gone),
+                Outcome::Suspect(reading) => suspects.push(reading),
             }
         }
-        let objects = good.len() as u64;
-        let bytes = good.iter().map(|(record, _)| record.size).sum();
-        self.copy.put_batch(good).await?;
-        self.shared.progress.stored(objects, bytes);
-        for (record, reading) in suspects {
-            self.fetch_alone(record, Some(reading), &mut harvest).await?;
+        drop(fetching);
+        let asked: Vec<ObjectRecord> = held.iter().map(|(record, _)| *record).collect();
+        let wrong = self.copy.put_batch(held).await?;
+        let (bad, good): (Vec<_>, Vec<_>) = asked.into_iter().partition(|record| wrong.contains_key(&record.key));
+        self.shared.progress.stored(good.len() as u64, good.iter().map(|record| record.size).sum());
+        let readings = bad.into_iter().filter_map(|record| {
+            let found = *wrong.get(&record.key)?;
+            Some(Reading { size: record.size, found, record, source_read: None })
+        });
+        for reading in readings.chain(suspects) {
+            self.fetch_alone(reading.record, Some(reading), &mut harvest).await?;
         }
         Ok(harvest)
     }
 
-    /// One small object into memory, judged.
-    async fn read_whole(
-        &self,
-        fetching: &mut Fetching,
-        position: usize,
-        wanted: ObjectRecord,
-    ) -> Result<(ObjectRecord, Outcome), PullError> {
-        let mut record = wanted;
-        let mut data = BytesMut::new();
-        loop {
-            let piece = self.piece(fetching, position, &mut record, data.len() as u64).await?;
-            data.extend_from_slice(&piece.data);
-            if data.len() as u64 > LARGE_BYTES {
-                return Err(PullError::Waiting(format!("{} has grown at the source", wanted.key)));
-            }
-            let source_read = match piece.end {
-                None => continue,
-                Some(End::Whole(source_read)) => source_read,
-                Some(end) => return Ok((record, Outcome::Ended(end))),
-            };
-            let found = hash_of(digest(&SHA256, &data).as_ref());
-            let reading = Reading { size: data.len() as u64, found, record, source_read };
-            let outcome = match judge(&reading, None) {
-                Verdict::Good => Outcome::Held(data.freeze()),
-                _ => Outcome::Suspect(reading),
-            };
-            return Ok((record, outcome));
+    /// One small object into memory. What could be good by its length is hashed by who stores it, with the others.
+    async fn read_whole(&self, fetching: &mut Fetching, wanted: ObjectRecord) -> Result<Outcome, PullError> {
+        let record = match self.net(fetching.head()).await? {
+            Head::Here(record) => as_asked(record, &wanted)?,
+            gone => return Ok(Outcome::Ended(gone)),
+        };
+        if record.size > LARGE_BYTES {
+            return Err(PullError::Waiting(format!("{} has grown at the source", wanted.key)));
         }
+        let mut data = vec![0; usize::try_from(record.size).unwrap_or(0)];
+        let mut filled = 0;
+        let mut beyond = [0; 1];
+        let source_read = loop {
+            let room = if filled < data.len() { &mut data[filled..] } else { &mut beyond[..] };
+            match self.net(fetching.read(room)).await? {
+                Got::Bytes(_) if filled == data.len() => return Err(longer(&record)),
+                Got::Bytes(bytes) => filled += bytes,
+                Got::End(source_read) => break source_read,
+            }
+        };
+        data.truncate(filled);
+        let size = data.len() as u64;
+        if size == record.size && !record.is_damaged() {
+            return Ok(Outcome::Held(record, data.into()));
+        }
+        let found = hash_of(digest(&SHA256, &data).as_ref());
+        Ok(Outcome::Suspect(Reading { size, found, record, source_read }))
     }
 
-    /// One object straight to the disk; asked for twice when the first answer is not good.
+    /// One object straight to the disk; asked for twice when the first answer is not good. The second time the source says what it
+    /// has read, which tells rot from damage on the way.
     async fn fetch_alone(
         &self,
         wanted: ObjectRecord,
@@ -134,33 +140,39 @@ impl Replica {
         harvest: &mut Harvest,
     ) -> Result<(), PullError> {
         loop {
-            let mut record = wanted;
-            let mut upload = self.copy.begin(wanted).await?;
-            let mut hash = Context::new(&SHA256);
-            let mut size = 0;
-            let mut fetching = self.net(self.source.fetch(std::iter::once(wanted.key))).await?;
-            let source_read = loop {
-                let piece = self.piece(&mut fetching, 0, &mut record, size).await?;
-                size += piece.data.len() as u64;
-                hash.update(&piece.data);
-                upload.write(piece.data).await?;
-                match piece.end {
-                    None => {}
-                    Some(End::Whole(source_read)) => break source_read,
-                    Some(end) => {
-                        harvest.ended(wanted.key, end);
-                        return Ok(());
-                    }
+            let hashed = earlier.is_some();
+            let mut fetching = self.net(self.source.fetch(std::iter::once(wanted.key), hashed)).await?;
+            let record = match self.net(fetching.head()).await? {
+                Head::Here(record) => as_asked(record, &wanted)?,
+                gone => {
+                    harvest.ended(wanted.key, gone);
+                    return Ok(());
                 }
             };
-            let reading = Reading { size, found: hash_of(hash.finish().as_ref()), record, source_read };
+            let mut upload = self.copy.begin(record).await?;
+            let mut size = 0;
+            let source_read = loop {
+                let bytes = match self.net(fetching.read(upload.room())).await? {
+                    Got::Bytes(bytes) => bytes,
+                    Got::End(source_read) => break source_read,
+                };
+                size += bytes as u64;
+                // A source that sends more than it says could fill the disk.
+                if size > record.size {
+                    return Err(longer(&record));
+                }
+                upload.filled(bytes).await?;
+            };
+            drop(fetching);
+            let arrived = upload.complete().await?;
+            let reading = Reading { size: arrived.size(), found: arrived.sha256(), record, source_read };
             match judge(&reading, earlier.as_ref()) {
-                Verdict::Good => return self.keep(upload, reading, false).await,
+                Verdict::Good => return self.keep(arrived, reading, false).await,
                 Verdict::FetchAgain => earlier = Some(reading),
                 Verdict::DamagedAtSource if self.accept_damaged => {
                     tracing::warn!(node = %self.copy.node(), object = %wanted.key, "damaged at the source; accepted as it is");
                     harvest.accepted.insert(wanted.key);
-                    return self.keep(upload, reading, true).await;
+                    return self.keep(arrived, reading, true).await;
                 }
                 Verdict::DamagedAtSource => {
                     harvest.damaged.insert(wanted.key);
@@ -180,41 +192,11 @@ impl Replica {
         }
     }
 
-    /// Durable before it is counted. The engine hashes what it wrote once more on its own: what it found must be what was
-    /// judged.
-    async fn keep(&self, upload: ReplicaUpload, reading: Reading, damaged: bool) -> Result<(), PullError> {
-        let kept = upload.finish(damaged || reading.record.key.expected_sha256().is_none()).await?;
-        if kept.sha256 != reading.found {
-            return Err(PullError::Failed(format!("{} was written with other bytes than arrived", kept.key)));
-        }
+    /// Durable before it is counted.
+    async fn keep(&self, arrived: Arrived, reading: Reading, damaged: bool) -> Result<(), PullError> {
+        arrived.keep(damaged || reading.record.key.expected_sha256().is_none()).await?;
         self.shared.progress.stored(1, reading.size);
         Ok(())
-    }
-
-    /// The next piece of the object at `position`, of which `arrived` bytes are here. Keeps `record` to what the source's
-    /// index says now.
-    async fn piece(
-        &self,
-        fetching: &mut Fetching,
-        position: usize,
-        record: &mut ObjectRecord,
-        arrived: u64,
-    ) -> Result<Piece, PullError> {
-        let piece = self.net(fetching.next()).await?;
-        let piece = piece.filter(|piece| piece.position == position);
-        let piece =
-            piece.ok_or_else(|| PullError::Waiting("the source sends another object than asked for".to_owned()))?;
-        if let Some(now) = piece.record {
-            if now.key != record.key {
-                return Err(PullError::Waiting("the source speaks of another object than asked for".to_owned()));
-            }
-            *record = now;
-        }
-        // A source that sends more than it says could fill the disk.
-        if arrived + piece.data.len() as u64 > record.size {
-            return Err(PullError::Failed(format!("{} is longer at the source than its index says", record.key)));
-        }
-        Ok(piece)
     }
 
     async fn note_damage(&mut self, harvest: &Harvest) -> Result<(), PullError> {
@@ -227,6 +209,18 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+/// The source's present record of the object that was asked for.
+fn as_asked(record: ObjectRecord, wanted: &ObjectRecord) -> Result<ObjectRecord, PullError> {
+    match record.key == wanted.key {
+        true => Ok(record),
+        false => Err(PullError::Waiting("the source speaks of another object than asked for".to_owned())),
+    }
+}
+
+fn longer(record: &ObjectRecord) -> PullError {
+    PullError::Failed(format!("{} is longer at the source than its index says", record.key))
 }
 
 fn hash_of(bytes: &[u8]) -> Sha256 {

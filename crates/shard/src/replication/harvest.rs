@@ -1,7 +1,7 @@
 //! What became of the objects that were asked for, and what an operator reads when some did not arrive.
 
 use super::error::PullError;
-use super::source::End;
+use super::fetching::Head;
 use shardlift_model::ObjectKey;
 use std::collections::BTreeSet;
 
@@ -33,10 +33,10 @@ impl Harvest {
     }
 
     /// An object that ended without its bytes.
-    pub(crate) fn ended(&mut self, key: ObjectKey, end: End) {
-        match end {
-            End::Missing => self.missing.insert(key),
-            End::Absent | End::Whole(_) => self.absent.insert(key),
+    pub(crate) fn ended(&mut self, key: ObjectKey, head: Head) {
+        match head {
+            Head::Missing => self.missing.insert(key),
+            Head::Absent | Head::Here(_) => self.absent.insert(key),
         };
     }
 

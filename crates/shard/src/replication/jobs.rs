@@ -23,8 +23,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinHandle;
 
-/// Memory of all transfers from all sources at the same time, in MiB: eight large objects, or a small delta each of 32 nodes.
-const TRANSFERS_MIB_MAX: usize = 32;
+/// Memory of all transfers from all sources at the same time, in MiB: two groups of small objects, one on its way and one being
+/// stored, and two large ones; or a small delta each of 40 nodes.
+const TRANSFERS_MIB_MAX: usize = 40;
 
 /// How long a completion may keep its caller; the job goes on, and the same command asks again.
 const COMPLETION_WAIT: Duration = Duration::from_secs(120);

@@ -3,34 +3,39 @@
 //! Default deny: a node is readable by the one shard that its persisted offer names, by no other, and whether a node
 //! exists is not told to those who may not read it. Nothing here changes anything but the record of rot that is found.
 
-mod fetch;
+mod reader;
+mod stream;
 
 use crate::auth::htpasswd::Passwords;
 use crate::control::fault::of_engine;
 use crate::engine::{Change, DigestPart, Engine, Op};
 use crate::replication::locate::PLACES_MAX;
 use crate::replication::side::Side;
+use futures::{Stream, StreamExt as _};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::replication_server::Replication;
-use shardlift_api::{convert, v1};
+use shardlift_api::{OBJECTS_ALPN, convert, v1};
 use shardlift_model::digest::{Prefix, Summary};
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, Peer, Role, Sha256};
+use shardlift_pki::tls::{Connection, Incoming};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// Most objects or changes of one page.
-const PAGE_MAX: u32 = 5000;
+const PAGE_MAX: u32 = 20_000;
 
 /// Most objects of one transfer.
-const FETCH_OBJECTS_MAX: usize = 1000;
+pub(crate) const FETCH_OBJECTS_MAX: usize = 5000;
 
 /// Transfers of the whole shard at the same time.
 const TRANSFERS_MAX: usize = 64;
+
+/// What an object stream encrypts before it writes to its socket, in bytes.
+const SEND_BYTES: usize = 512 * 1024;
 
 /// Longest wait for a change.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -68,7 +73,7 @@ impl ReplicationCounters {
     }
 }
 
-/// The gRPC service that other shards pull from.
+/// What other shards pull from, by gRPC and on object streams.
 #[derive(Debug, Clone)]
 pub struct Serving {
     engine: Arc<Engine>,
@@ -89,11 +94,31 @@ impl Serving {
         Self { engine, passwords, counters, transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)), stop }
     }
 
+    /// Takes the connections for object streams out of a listener's; what is left is for gRPC.
+    pub fn take_streams(&self, incoming: Incoming) -> impl Stream<Item = std::io::Result<Connection>> + use<> {
+        let serving = self.clone();
+        incoming.filter_map(move |accepted| {
+            let left = match accepted {
+                Ok(mut connection) if connection.alpn_protocol() == Some(OBJECTS_ALPN) => {
+                    connection.send_in_pieces_of(SEND_BYTES);
+                    let peer = connection.peer().clone();
+                    tokio::spawn(serving.clone().serve_objects(connection, peer));
+                    None
+                }
+                accepted => Some(accepted),
+            };
+            std::future::ready(left)
+        })
+    }
+
     /// The node, if it is offered to who asks.
     fn offered<T>(&self, request: &Request<T>, node: &str) -> Result<NodeId, Fault> {
+        self.offered_to(request.extensions().get::<Peer>(), node)
+    }
+
+    fn offered_to(&self, peer: Option<&Peer>, node: &str) -> Result<NodeId, Fault> {
         let node = convert::node(node)?;
-        let identity = request.extensions().get::<Peer>().and_then(Peer::identity);
-        let shard = identity.filter(|identity| identity.role() == Role::Shard);
+        let shard = peer.and_then(Peer::identity).filter(|identity| identity.role() == Role::Shard);
         let offered_to = self.engine.node(&node).and_then(|snapshot| snapshot.offered_to);
         match (shard, offered_to) {
             (Some(shard), Some(offered_to)) if shard.name() == offered_to.as_str() => Ok(node),
@@ -177,30 +202,12 @@ fn part(part: DigestPart) -> v1::DigestPart {
 
 #[tonic::async_trait]
 impl Replication for Serving {
-    type FetchObjectsStream = ReceiverStream<Result<v1::ObjectChunk, Status>>;
-
     async fn list_objects(
         &self,
         request: Request<v1::ListObjectsRequest>,
     ) -> Result<Response<v1::ListObjectsResponse>, Status> {
         let node = self.offered(&request, &request.get_ref().node)?;
         Ok(Response::new(self.page(&node, request.into_inner()).await?))
-    }
-
-    async fn fetch_objects(
-        &self,
-        request: Request<v1::FetchObjectsRequest>,
-    ) -> Result<Response<Self::FetchObjectsStream>, Status> {
-        let node = self.offered(&request, &request.get_ref().node)?;
-        let objects = request.into_inner().objects;
-        if objects.len() > FETCH_OBJECTS_MAX {
-            return Err(Fault::new(FaultKind::Invalid, "more than 1000 objects in one transfer").into());
-        }
-        let keys = objects.into_iter().map(ObjectKey::try_from).collect::<Result<Vec<_>, _>>()?;
-        let permit = self.transfers.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Fault::new(FaultKind::Unavailable, "too many transfers; try again"))?;
-        let transfer = fetch::Transfer { engine: self.engine.clone(), node, counters: self.counters.clone() };
-        Ok(Response::new(transfer.start(keys, permit)))
     }
 
     async fn read_journal(

@@ -1,31 +1,28 @@
 //! The source as the pulling side sees it: typed questions, each with a time limit, over channels that others share.
 //!
-//! What comes back is checked for its form here (kinds, names, sizes, order of chunks) and believed nowhere: hashes are
-//! compared in [`super::judge`].
+//! What comes back is checked for its form here (kinds, names, sizes, order) and believed nowhere: hashes are compared in
+//! [`super::judge`].
 
 use super::channels::Seats;
 use super::error::PullError;
+use super::fetching::Fetching;
 use crate::control::message;
 use crate::engine::FinalState;
-use bytes::Bytes;
 use shardlift_api::fault::FaultKind;
-use shardlift_api::{CHUNK_BYTES_MAX, convert, v1};
+use shardlift_api::{convert, v1};
 use shardlift_model::digest::{DIGITS_MAX, LEAF_MAX, Prefix};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::{Response, Status, Streaming};
+use tonic::{Response, Status};
 
 /// How long a question may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a stream may be silent.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Objects per page of a listing.
-pub(crate) const PAGE_OBJECTS: u32 = 5000;
+pub(crate) const PAGE_OBJECTS: u32 = 20_000;
 
 /// Changes per page of the journal.
 pub(crate) const PAGE_CHANGES: u32 = 2000;
@@ -145,14 +142,16 @@ impl Source {
         answered(ANSWER_TIMEOUT, client.get_side_data(request)).await
     }
 
-    /// The bytes of these objects, in this order.
-    pub(crate) async fn fetch(&self, keys: impl Iterator<Item = ObjectKey>) -> Result<Fetching, PullError> {
+    /// The bytes of these objects, in this order; `hashed`, the source says what it has read.
+    pub(crate) async fn fetch(
+        &self,
+        keys: impl Iterator<Item = ObjectKey>,
+        hashed: bool,
+    ) -> Result<Fetching, PullError> {
         let objects: Vec<v1::ObjectRef> = keys.map(Into::into).collect();
         let count = objects.len();
-        let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects };
-        let mut client = self.seats.transfers.clone();
-        let stream = answered(ANSWER_TIMEOUT, client.fetch_objects(request)).await?;
-        Ok(Fetching { stream, position: 0, count, fresh: true })
+        let request = v1::FetchObjectsRequest { node: self.node.to_string(), objects, hashed };
+        Ok(Fetching::new(self.seats.lines.ask(&request).await?, count))
     }
 }
 
@@ -165,73 +164,7 @@ pub(crate) enum Part {
     Leaf(Vec<ObjectRecord>),
 }
 
-/// Objects on their way.
-pub(crate) struct Fetching {
-    stream: Streaming<v1::ObjectChunk>,
-    position: usize,
-    count: usize,
-    fresh: bool,
-}
-
-/// A piece of one object.
-pub(crate) struct Piece {
-    /// Which of the objects asked for.
-    pub(crate) position: usize,
-    pub(crate) data: Bytes,
-    /// What the source's index says of the object; with the first piece.
-    pub(crate) record: Option<ObjectRecord>,
-    pub(crate) end: Option<End>,
-}
-
-/// How an object ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// All bytes were sent; their hash as the source read them.
-    Whole(Option<Sha256>),
-    /// Deleted since.
-    Absent,
-    /// Journaled but not on disk.
-    Missing,
-}
-
-impl Fetching {
-    /// The next piece; `None` after the last object.
-    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, PullError> {
-        if self.position == self.count {
-            return Ok(None);
-        }
-        let chunk = match tokio::time::timeout(CHUNK_TIMEOUT, self.stream.message()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => return Err(PullError::Waiting("the source ended a transfer early".to_owned())),
-            Ok(Err(status)) => return Err(of_status(&status)),
-            Err(_elapsed) => return Err(PullError::Waiting("the source sends nothing".to_owned())),
-        };
-        if usize::try_from(chunk.position) != Ok(self.position) || chunk.data.len() > CHUNK_BYTES_MAX {
-            return Err(malformed("a chunk is out of order or too large"));
-        }
-        let asked = chunk.record.map(record).transpose()?;
-        let record = if self.fresh { asked } else { None };
-        let end = match (chunk.absent, chunk.missing, chunk.last) {
-            (true, _, _) => Some(End::Absent),
-            (false, true, _) => Some(End::Missing),
-            (false, false, true) => Some(End::Whole(read_hash(&chunk.sha256_read)?)),
-            (false, false, false) => None,
-        };
-        let piece = Piece { position: self.position, data: chunk.data, record, end };
-        self.fresh = end.is_some();
-        self.position += usize::from(end.is_some());
-        Ok(Some(piece))
-    }
-}
-
-fn read_hash(bytes: &[u8]) -> Result<Option<Sha256>, PullError> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    convert::sha256(bytes).map(Some).map_err(|fault| malformed(fault.public()))
-}
-
-fn record(message: v1::ObjectRecord) -> Result<ObjectRecord, PullError> {
+pub(super) fn record(message: v1::ObjectRecord) -> Result<ObjectRecord, PullError> {
     message.try_into().map_err(|fault: shardlift_api::fault::Fault| malformed(fault.public()))
 }
 
@@ -265,7 +198,7 @@ fn change(message: v1::Change) -> Result<(u64, Happened), PullError> {
     Ok((message.seq, what))
 }
 
-fn malformed(what: &str) -> PullError {
+pub(super) fn malformed(what: &str) -> PullError {
     PullError::Waiting(format!("the source gave an answer that cannot be meant: {what}"))
 }
 
@@ -282,13 +215,19 @@ async fn answered<T>(
 
 fn of_status(status: &Status) -> PullError {
     match FaultKind::from(status) {
+        FaultKind::Unavailable => of_fault(FaultKind::Unavailable, &shardlift_api::fault::chain(status)),
+        kind => of_fault(kind, status.message()),
+    }
+}
+
+/// What the source's refusal means for the copy.
+pub(super) fn of_fault(kind: FaultKind, text: &str) -> PullError {
+    match kind {
         FaultKind::Forbidden | FaultKind::Unauthenticated => {
-            PullError::Waiting(format!("the source does not let this shard read the node: {}", status.message()))
+            PullError::Waiting(format!("the source does not let this shard read the node: {text}"))
         }
-        FaultKind::Unavailable => {
-            PullError::Waiting(format!("the source cannot be reached: {}", shardlift_api::fault::chain(status)))
-        }
-        FaultKind::DataLoss => PullError::Failed(format!("the source has lost data: {}", status.message())),
-        _ => PullError::Waiting(format!("the source refuses: {}", status.message())),
+        FaultKind::Unavailable => PullError::Waiting(format!("the source cannot be reached: {text}")),
+        FaultKind::DataLoss => PullError::Failed(format!("the source has lost data: {text}")),
+        _ => PullError::Waiting(format!("the source refuses: {text}")),
     }
 }

@@ -3,10 +3,13 @@
 mod access;
 mod aftermath;
 mod back;
+mod bad_source;
 mod cutover;
 mod damage;
 mod follow;
+mod limits;
 mod locate;
 mod random;
+mod stand_in;
 mod takeover;
 pub(crate) mod world;

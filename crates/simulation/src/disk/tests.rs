@@ -64,6 +64,44 @@ fn what_was_synced_survives_every_power_cut() {
 }
 
 #[test]
+fn a_synced_file_system_keeps_all_that_came_before_and_nothing_that_came_after() {
+    let mut lost = Loss::default();
+    for seed in 0..SEEDS {
+        let host = host(None);
+        host.disk.create_folder(&host.path("sub"), 0o700).unwrap();
+        host.write("sub/half", &[7; 3000], false);
+        host.disk.rename(&host.path("sub/half"), &host.path("sub/named")).unwrap();
+        host.write("gone", b"x", false);
+        host.disk.remove_file(&host.path("gone")).unwrap();
+        host.disk.sync_file_system().unwrap();
+        host.write("sub/named", &[8; 3000], false);
+        host.disk.rename(&host.path("sub/named"), &host.path("later")).unwrap();
+        let loss = host.cut(seed);
+        lost = Loss { files: lost.files + loss.files, names: lost.names + loss.names };
+        let kept = host.read("sub/named").or_else(|| host.read("later")).unwrap();
+        assert!(kept.len() >= 3000 && kept[..3000] == [7; 3000], "seed {seed}");
+        assert!(host.read("gone").is_none() && host.read("sub/half").is_none(), "seed {seed}");
+    }
+    assert!(lost.files > 0 && lost.names > 0, "{lost:?}");
+}
+
+#[test]
+fn a_lie_about_a_sync_is_one_about_that_of_the_file_system_too() {
+    for (lie, name) in [(Lie::Bytes, "data/.x.shardlift-1"), (Lie::Names, "data/x")] {
+        let mut lost = 0;
+        for seed in 0..SEEDS {
+            let host = host(Some(lie));
+            host.disk.create_folder(&host.path("data"), 0o700).unwrap();
+            host.sync();
+            host.write(name, &[7; 3000], false);
+            host.disk.sync_file_system().unwrap();
+            lost += u64::from(host.cut(seed) != Loss::default());
+        }
+        assert!(lost > 0, "{lie:?}");
+    }
+}
+
+#[test]
 fn an_unsynced_tail_is_whole_gone_or_torn_and_what_was_before_it_stays() {
     let mut ends = BTreeSet::new();
     for seed in 0..SEEDS {

@@ -10,6 +10,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 const FOLDER: &str = "SHARDLIFT_TEST_WRITER";
+const WRITER: &str = "the_writing_process";
+const PULLER: &str = "the_pulling_process";
 const ROUNDS: u64 = 12;
 
 /// The process that is killed: only does something when it is started by the test below.
@@ -46,6 +48,38 @@ async fn write_for_ever(writer: u64, engine: &Arc<Engine>, node: &NodeId) {
     }
 }
 
+/// The process that is killed while it stores groups of pulled objects: only does something when it is started by the test below.
+#[test]
+fn the_pulling_process() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = open(Path::new(&folder)).await;
+        let node = node("acme/web");
+        let token = shardlift_model::Token::new(1, 1, 1);
+        engine.start_incoming(&node, token, "a".parse().unwrap(), "a:1".to_owned(), false).await.unwrap();
+        println!("@ready");
+        for n in 0_u64.. {
+            pull_group(n, &engine, &node).await;
+        }
+    });
+}
+
+/// One by one and together, in turn.
+async fn pull_group(n: u64, engine: &Arc<Engine>, node: &NodeId) {
+    let objects = if n.is_multiple_of(3) { 5 } else { 200 };
+    let data = |object: u64| {
+        format!("{} {n} {object}", std::process::id()).repeat(if object.is_multiple_of(7) { 2_000 } else { 3 })
+    };
+    let group: Vec<_> = (0..objects)
+        .map(|object| data(object).into_bytes())
+        .map(|data| (record(ObjectKind::Data, &data), Bytes::from(data)))
+        .collect();
+    for stored in engine.put_replica_batch(node, group, false).await.unwrap() {
+        println!("@put {}", stored.unwrap().key);
+    }
+}
+
 fn parse(text: &str) -> ObjectKey {
     let (kind, name) = text.split_once('/').unwrap();
     ObjectKey::new(ObjectKind::from_word(kind).unwrap(), name).unwrap()
@@ -59,10 +93,10 @@ enum Told {
     Open,
 }
 
-/// Runs the writer for a while, kills it, and adds what it said to `told`.
-fn run_and_kill(folder: &Path, after: Duration, told: &mut BTreeMap<ObjectKey, Told>) {
+/// Runs a process for a while, kills it, and adds what it said to `told`.
+fn run_and_kill(process: &str, folder: &Path, after: Duration, told: &mut BTreeMap<ObjectKey, Told>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "engine::tests::crash::the_writing_process", "--nocapture", "--test-threads=1"])
+        .args(["--exact", &format!("engine::tests::crash::{process}"), "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -93,6 +127,15 @@ fn run_and_kill(folder: &Path, after: Duration, told: &mut BTreeMap<ObjectKey, T
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_puts_and_deletes_survive_kill_9_at_any_instant() {
+    survive(WRITER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_pulled_objects_survive_kill_9_at_any_instant_or_were_never_counted() {
+    survive(PULLER).await;
+}
+
+async fn survive(process: &str) {
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -100,7 +143,7 @@ async fn acknowledged_puts_and_deletes_survive_kill_9_at_any_instant() {
     let mut told = BTreeMap::new();
     for round in 0..ROUNDS {
         let after = Duration::from_millis(random.random_range(5..250));
-        run_and_kill(dir.path(), after, &mut told);
+        run_and_kill(process, dir.path(), after, &mut told);
         // INV-02, INV-11: what was acknowledged is there.
         let engine = open(dir.path()).await;
         let node = node("acme/web");
@@ -123,5 +166,5 @@ async fn acknowledged_puts_and_deletes_survive_kill_9_at_any_instant() {
         engine.close().await.unwrap();
     }
     println!("{ROUNDS} kills, {} objects acknowledged", told.len());
-    assert!(told.len() > 50, "the writer hardly wrote");
+    assert!(told.len() > 50, "the process hardly wrote");
 }

@@ -1,9 +1,10 @@
 //! Who may read what, and which commands are refused.
 
-use super::world::{World, caught_up, node, pulling, token};
+use super::world::{World, caught_up, fetch, node, pulling, token};
+use crate::replication::fetching::Head;
 use shardlift_api::fault::FaultKind;
 use shardlift_api::v1;
-use shardlift_model::{ObjectKey, ObjectKind, Sha256};
+use shardlift_model::{ObjectKey, ObjectKind, Role, Sha256};
 use tonic::Status;
 
 fn kind(status: &Status) -> FaultKind {
@@ -17,16 +18,20 @@ async fn only_the_shard_named_in_the_offer_may_read() {
     source.fill(2).await;
     let asks = |shard: &'static str, node: String| {
         let mut client = world.puller(shard, &source);
+        let (credentials, source) = (world.credentials(Role::Shard, shard), &source);
         async move {
-            let refs = vec![ObjectKey::Config.into()];
+            let objects = vec![ObjectKey::Config.into()];
+            let request = v1::FetchObjectsRequest { node: node.clone(), objects, hashed: false };
+            let fetched = fetch(&credentials, source, &request).await.err();
             let answers = [
                 client.list_objects(v1::ListObjectsRequest { node: node.clone(), ..Default::default() }).await.err(),
                 client.read_journal(v1::ReadJournalRequest { node: node.clone(), ..Default::default() }).await.err(),
-                client.fetch_objects(v1::FetchObjectsRequest { node: node.clone(), objects: refs }).await.err(),
                 client.get_digest(v1::GetDigestRequest { node: node.clone(), ..Default::default() }).await.err(),
                 client.get_side_data(v1::GetSideDataRequest { node }).await.err(),
             ];
-            answers.map(|answer| answer.map(|status| (kind(&status), status.message().to_owned())))
+            let answers = answers.map(|answer| answer.map(|status| (kind(&status), status.message().to_owned())));
+            let forbidden = fetched.filter(|text| text.contains("does not let this shard read"));
+            [&answers[..], &[forbidden.map(|text| (FaultKind::Forbidden, text))]].concat()
         }
     };
     let refused = asks("b", node().to_string()).await;
@@ -60,18 +65,32 @@ async fn requests_over_the_limits_are_refused_or_cut() {
     source.fill(2).await;
     source.offer(1, "b").await.unwrap();
     let mut client = world.puller("b", &source);
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![ObjectKey::Config.into(); 1001] };
-    assert_eq!(kind(&client.fetch_objects(request).await.unwrap_err()), FaultKind::Invalid);
+    let credentials = world.credentials(Role::Shard, "b");
+    let asked = |objects| v1::FetchObjectsRequest { node: node().to_string(), objects, hashed: false };
+    let many = fetch(&credentials, &source, &asked(vec![ObjectKey::Config.into(); 5001])).await.unwrap_err();
+    assert!(many.contains("more than 5000 objects"), "{many}");
     let odd = v1::ObjectRef { kind: 3, name: "../../etc/passwd".into() };
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![odd] };
-    assert_eq!(kind(&client.fetch_objects(request).await.unwrap_err()), FaultKind::Invalid);
+    let odd = fetch(&credentials, &source, &asked(vec![odd])).await.unwrap_err();
+    assert!(odd.contains("the source refuses"), "{odd}");
     let request = v1::ListObjectsRequest { node: node().to_string(), limit: 1, ..Default::default() };
     let page = client.list_objects(request).await.unwrap().into_inner();
     assert_eq!((page.objects.len(), page.more), (1, true));
     let unknown = ObjectKey::Named(ObjectKind::Data, Sha256([7; 32]));
-    let request = v1::FetchObjectsRequest { node: node().to_string(), objects: vec![unknown.into()] };
-    let mut chunks = client.fetch_objects(request).await.unwrap().into_inner();
-    assert!(chunks.message().await.unwrap().unwrap().absent);
+    assert_eq!(fetch(&credentials, &source, &asked(vec![unknown.into()])).await, Ok(Head::Absent));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_role_but_a_shards_is_let_onto_an_object_stream() {
+    let world = World::new();
+    let source = world.shard("a").await;
+    source.fill(1).await;
+    source.offer(1, "b").await.unwrap();
+    let objects = vec![ObjectKey::Config.into()];
+    let request = v1::FetchObjectsRequest { node: node().to_string(), objects, hashed: false };
+    for role in [Role::Operator, Role::Controller, Role::Router, Role::Shard] {
+        let answer = fetch(&world.credentials(role, "b"), &source, &request).await;
+        assert_eq!(answer.is_ok(), role == Role::Shard, "{role}: {answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,15 +1,8 @@
-//! Sources that are broken, and one that lies.
+//! Sources whose objects are damaged.
 
 use super::world::{CLUSTER, World, bytes_of, eventually, key_of, node, pulling, token};
 use shardlift_api::v1;
-use shardlift_api::v1::replication_server::{Replication, ReplicationServer};
-use shardlift_model::{ObjectKey, ObjectKind, ObjectRecord, Role};
-use shardlift_pki::tls::{ALPN_HTTP2, Incoming, mutual_server_config};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use shardlift_model::ObjectKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rot_at_the_source_is_named_and_not_counted() {
@@ -99,118 +92,6 @@ async fn a_good_copy_is_not_given_up_for_what_has_rotted_at_the_source_since() {
     eventually("it is told", || async { target.replica().await.failure.contains("the copy here is good") }).await;
     assert_eq!(std::fs::read(target.path(key)).unwrap(), bytes_of(600, 5_000), "INV-07");
     assert!(!target.engine.object(&node(), key).await.unwrap().unwrap().is_damaged());
-}
-
-/// Serves one object whose bytes are not what it says.
-struct Liar {
-    record: ObjectRecord,
-    /// Other bytes each time.
-    fickle: bool,
-    asked: Arc<AtomicU64>,
-}
-
-#[tonic::async_trait]
-impl Replication for Liar {
-    type FetchObjectsStream = ReceiverStream<Result<v1::ObjectChunk, Status>>;
-
-    async fn list_objects(
-        &self,
-        _: Request<v1::ListObjectsRequest>,
-    ) -> Result<Response<v1::ListObjectsResponse>, Status> {
-        Ok(Response::new(v1::ListObjectsResponse {
-            objects: vec![self.record.into()],
-            more: false,
-            seq: 1,
-            objects_total: 1,
-            bytes_total: self.record.size,
-        }))
-    }
-
-    async fn fetch_objects(
-        &self,
-        _: Request<v1::FetchObjectsRequest>,
-    ) -> Result<Response<Self::FetchObjectsStream>, Status> {
-        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
-        let mut data = vec![0; usize::try_from(self.record.size).unwrap()];
-        data[0] = if self.fickle { u8::try_from(asked % 250).unwrap() } else { 7 };
-        let chunk = v1::ObjectChunk {
-            data: data.into(),
-            last: true,
-            record: Some(self.record.into()),
-            sha256_read: self.record.sha256.0.to_vec().into(),
-            ..Default::default()
-        };
-        let (chunks, stream) = tokio::sync::mpsc::channel(1);
-        chunks.try_send(Ok(chunk)).unwrap();
-        Ok(Response::new(ReceiverStream::new(stream)))
-    }
-
-    async fn read_journal(
-        &self,
-        _: Request<v1::ReadJournalRequest>,
-    ) -> Result<Response<v1::ReadJournalResponse>, Status> {
-        Ok(Response::new(v1::ReadJournalResponse { changes: Vec::new(), seq: 1 }))
-    }
-
-    async fn get_digest(&self, _: Request<v1::GetDigestRequest>) -> Result<Response<v1::NodeDigest>, Status> {
-        Err(Status::unavailable("not now"))
-    }
-
-    async fn read_digest(&self, _: Request<v1::ReadDigestRequest>) -> Result<Response<v1::ReadDigestResponse>, Status> {
-        Err(Status::unavailable("not now"))
-    }
-
-    async fn get_side_data(&self, _: Request<v1::GetSideDataRequest>) -> Result<Response<v1::SideData>, Status> {
-        Err(Status::unavailable("not now"))
-    }
-}
-
-async fn pull_from_a_liar(fickle: bool) -> (v1::Replica, u64) {
-    let world = World::new();
-    let target = world.shard("b").await;
-    let bytes = bytes_of(1, 500);
-    let ObjectKey::Named(_, hash) = key_of(ObjectKind::Data, &bytes) else { panic!("a pack has a name") };
-    let record = ObjectRecord { key: ObjectKey::Named(ObjectKind::Data, hash), size: 508, sha256: hash };
-    let tls = mutual_server_config(&world.credentials(Role::Shard, "a"), &[ALPN_HTTP2]).unwrap();
-    let incoming = Incoming::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), tls).unwrap();
-    let address = incoming.local_address().to_string();
-    let asked = Arc::new(AtomicU64::new(0));
-    let liar = Liar { record, fickle, asked: asked.clone() };
-    let serving = tonic::transport::Server::builder().add_service(ReplicationServer::new(liar));
-    let serving = tokio::spawn(serving.serve_with_incoming(incoming));
-    let request = v1::StartReplicaRequest {
-        node: node().to_string(),
-        token: token(1),
-        source: "a".into(),
-        source_peer_address: address,
-        accept_damaged: false,
-    };
-    target.client.clone().start_replica(request).await.unwrap();
-    eventually("the lie is noticed", || async {
-        let replica = target.replica().await;
-        !replica.failure.is_empty() || replica.waiting_for.contains("other bytes")
-    })
-    .await;
-    let replica = target.replica().await;
-    assert!(target.engine.object(&node(), record.key).await.unwrap().is_none());
-    assert!(!target.path(record.key).exists());
-    serving.abort();
-    (replica, asked.load(Ordering::SeqCst))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_sends_wrong_bytes_is_asked_twice_and_never_counted() {
-    let (replica, asked) = pull_from_a_liar(false).await;
-    assert_eq!((replica.objects_done, asked), (0, 2));
-    assert!(replica.failure.contains("damaged at the source"), "{replica:?}");
-    assert_ne!(replica.phase, i32::from(v1::ReplicaPhase::Following));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_way_that_changes_the_bytes_each_time_is_tried_again_and_never_counted() {
-    let (replica, asked) = pull_from_a_liar(true).await;
-    assert_eq!((replica.objects_done, replica.failure.as_str()), (0, ""));
-    assert!(asked >= 2 && replica.waiting_for.contains("other bytes"), "{replica:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

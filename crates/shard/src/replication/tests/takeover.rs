@@ -1,17 +1,16 @@
 //! Back without the writer: it dies for good, or is only cut off and returns.
 
 use super::aftermath::{hand_over, moved};
+use super::stand_in::{absent, stand_in};
 use super::world::{Shard, World, bytes_of, caught_up, eventually, key_of, node};
 use crate::admission::{Access, Entry};
 use crate::engine::Mode;
 use bytes::Bytes;
 use shardlift_api::fault::FaultKind;
-use shardlift_api::v1::replication_server::{Replication, ReplicationServer};
+use shardlift_api::v1::replication_server::Replication;
 use shardlift_api::v1::{self, NodeDigest, NodeStatus};
-use shardlift_model::{ObjectKey, ObjectKind, ObjectRecord, Role};
-use shardlift_pki::tls::{ALPN_HTTP2, Incoming, mutual_server_config};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::ReceiverStream;
+use shardlift_model::{ObjectKey, ObjectKind, ObjectRecord};
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 #[allow(clippy::unnecessary_wraps)] // As messages want it.
@@ -188,25 +187,11 @@ struct Dying {
 
 #[tonic::async_trait]
 impl Replication for Dying {
-    type FetchObjectsStream = ReceiverStream<Result<v1::ObjectChunk, Status>>;
-
     async fn list_objects(
         &self,
         _: Request<v1::ListObjectsRequest>,
     ) -> Result<Response<v1::ListObjectsResponse>, Status> {
         Err(Status::unavailable("gone"))
-    }
-
-    async fn fetch_objects(
-        &self,
-        request: Request<v1::FetchObjectsRequest>,
-    ) -> Result<Response<Self::FetchObjectsStream>, Status> {
-        let objects = request.into_inner().objects;
-        let (chunks, stream) = tokio::sync::mpsc::channel(objects.len());
-        for position in (0..).take(objects.len()) {
-            chunks.try_send(Ok(v1::ObjectChunk { position, absent: true, ..Default::default() })).unwrap();
-        }
-        Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn read_journal(
@@ -263,16 +248,13 @@ async fn a_writer_that_dies_in_the_middle_of_a_prune_takes_nothing_with_it() {
         put(seq + 3, ObjectKind::Data, &bytes_of(701, 300)),
         delete(seq + 4, repacked),
     ];
-    let tls = mutual_server_config(&world.credentials(Role::Shard, "b"), &[ALPN_HTTP2]).unwrap();
-    let incoming = Incoming::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), tls).unwrap();
-    let source_peer_address = incoming.local_address().to_string();
-    let dying = ReplicationServer::new(Dying { changes, last: seq + 2 });
-    let serving = tokio::spawn(tonic::transport::Server::builder().add_service(dying).serve_with_incoming(incoming));
+    let nothing_left = Arc::new(|request: v1::FetchObjectsRequest| absent(request.objects.len()).into());
+    let dying = stand_in(&world, "b", Dying { changes, last: seq + 2 }, nothing_left).await;
     let request = v1::StartReplicaRequest {
         node: node().to_string(),
         token: token((2, 4)),
         source: "b".into(),
-        source_peer_address,
+        source_peer_address: dying.address.clone(),
         accept_damaged: false,
     };
     former.client.clone().start_replica(request).await.unwrap();
@@ -283,7 +265,6 @@ async fn a_writer_that_dies_in_the_middle_of_a_prune_takes_nothing_with_it() {
     let stock = former.take_stock((2, 5)).await.unwrap();
     assert_eq!((stock.seq, former.root().await), (seq, content), "what was there at that seq, whole");
     assert!(former.has(old).await, "INV-02");
-    serving.abort();
 }
 
 /// The pack of a page cannot be fetched: what names it does not come, and what it replaces does not go.

@@ -3,12 +3,16 @@
 use crate::auth::htpasswd::Passwords;
 use crate::control::{self, About};
 use crate::engine::{Engine, EngineConfig, EngineError, Put, PutError};
+use crate::replication::fetching::{Fetching, Head};
+use crate::replication::lines::Lines;
 use crate::replication::{self, ReplicaJobs, ReplicationCounters};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use sha2_of::sha256;
+use shardlift_api::OBJECTS_ALPN;
 use shardlift_api::policy::GuardLayer;
 use shardlift_api::v1::replication_client::ReplicationClient;
+use shardlift_api::v1::replication_server::ReplicationServer;
 use shardlift_api::v1::shard_control_client::ShardControlClient;
 use shardlift_api::v1::{self, NodeDigest, NodeStatus};
 use shardlift_model::{Identity, NodeId, ObjectKey, ObjectKind, Role, Sha256, UnixMillis};
@@ -81,15 +85,21 @@ impl World {
         Credentials::load(paths).unwrap()
     }
 
+    /// Where a shard has its data, to prepare it before the shard starts.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        let data = self.folder.path().join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        data
+    }
+
     pub(crate) async fn shard(&self, name: &str) -> Shard {
         self.shard_at(name, "127.0.0.1:0").await
     }
 
     /// Starts a shard on its folder, which stays when the shard is gone.
     pub(crate) async fn shard_at(&self, name: &str, address: &str) -> Shard {
-        let data = self.folder.path().join(name);
-        std::fs::create_dir_all(&data).unwrap();
-        let tls = mutual_server_config(&self.credentials(Role::Shard, name), &[ALPN_HTTP2]).unwrap();
+        let data = self.data(name);
+        let tls = mutual_server_config(&self.credentials(Role::Shard, name), &[ALPN_HTTP2, OBJECTS_ALPN]).unwrap();
         // All that runs on behalf of a shard runs in here, so that it can be killed as a whole.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let credentials = self.credentials(Role::Shard, name);
@@ -107,10 +117,12 @@ impl World {
                 client_address: "127.0.0.1:1".into(),
                 peer_address: address.clone(),
             };
+            let replication = replication::serving(&engine, &passwords, &counters, &CancellationToken::new());
+            let incoming = replication.take_streams(incoming);
             let serving = Server::builder()
                 .layer(GuardLayer)
                 .add_service(control::service(about, &engine, &jobs, Arc::new(|_| 0)))
-                .add_service(replication::service(&engine, &passwords, &counters, &CancellationToken::new()))
+                .add_service(ReplicationServer::new(replication))
                 .serve_with_incoming(incoming);
             tokio::spawn(async move { serving.await.unwrap() });
             (name, data, address, engine, passwords, jobs, counters)
@@ -127,6 +139,17 @@ impl World {
         let credentials = self.credentials(Role::Shard, name);
         ReplicationClient::new(channel(&credentials, &source.address, Expected::any(Role::Shard)))
     }
+}
+
+/// What is asked for on an object stream by somebody with these credentials: the first head, or why not.
+pub(crate) async fn fetch(
+    credentials: &Arc<Credentials>,
+    source: &Shard,
+    request: &v1::FetchObjectsRequest,
+) -> Result<Head, String> {
+    let lines = Lines::new(credentials, &source.name.parse().unwrap(), &source.address);
+    let line = lines.ask(request).await.map_err(|error| error.to_string())?;
+    Fetching::new(line, request.objects.len()).head().await.map_err(|error| error.to_string())
 }
 
 /// A killed engine lets go of its index as soon as its thread has noticed.
