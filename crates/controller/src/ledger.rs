@@ -3,7 +3,10 @@
 //! One call at a time, in the order in which they were made. When the thread is gone in the middle of a call, the outcome
 //! of that call is unknown, and so it is reported. In a simulation the thread is a task.
 
-use shardlift_model::Term;
+use crate::journal::Entry;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_migration::Event;
+use shardlift_model::{Generation, NodeId, Term};
 use shardlift_store::{Seq, Store, StoreError};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -81,6 +84,11 @@ impl Ledger {
         self.call(move |store| store.read(after, limit)).await
     }
 
+    /// A way to read old records that does not keep the store open.
+    pub(crate) fn archive(&self) -> Archive {
+        Archive { jobs: self.jobs.downgrade() }
+    }
+
     /// Waits until the store is closed, so that the next process can open it.
     pub(crate) async fn close(mut self) {
         let server = self.server.take();
@@ -94,6 +102,38 @@ impl Ledger {
         };
         if !ended {
             tracing::error!("the store's thread ended badly");
+        }
+    }
+}
+
+/// Reads single records back, for as long as the ledger is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive {
+    jobs: mpsc::WeakSender<Job>,
+}
+
+impl Archive {
+    /// The receipt in a record of the journal.
+    pub(crate) async fn receipt(&self, at: Seq, node: &NodeId, generation: Generation) -> Result<String, Fault> {
+        let gone = || Fault::new(FaultKind::Unavailable, "the controller is stopping: try again");
+        let (answer, result) = oneshot::channel();
+        let before = Seq(at.0.saturating_sub(1));
+        let job: Job = Box::new(move |store| {
+            // Who asked may have gone.
+            let _unheard = answer.send(store.read(before, 1));
+        });
+        let jobs = self.jobs.upgrade().ok_or_else(gone)?;
+        jobs.send(job).await.map_err(|_closed| gone())?;
+        drop(jobs);
+        let records = result.await.map_err(|_dropped| gone())?.map_err(Fault::internal)?;
+        let found = records.first().filter(|(seq, _)| *seq == at).map(|(_, record)| Entry::from_record(record));
+        match found.transpose().map_err(Fault::internal)?.map(|entry| entry.event) {
+            Some(Event::ReceiptIssued { node: of, generation: under, receipt, .. })
+                if of == *node && under == generation =>
+            {
+                Ok(receipt)
+            }
+            _ => Err(Fault::internal(format!("record {at} of the journal is not the receipt of {node}"))),
         }
     }
 }
