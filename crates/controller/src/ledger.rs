@@ -153,7 +153,31 @@ mod tests {
             assert_eq!(last, Seq(u64::from(n) + 1));
         }
         assert_eq!(ledger.read(Seq(3), 10).await.unwrap(), vec![(Seq(4), vec![3]), (Seq(5), vec![4])]);
+        let archive = ledger.archive();
         ledger.close().await;
         assert_eq!(Arc::strong_count(&store), 1);
+        let refused = archive.receipt(Seq(4), &"n1".parse().unwrap(), Generation(1)).await.unwrap_err();
+        assert_eq!(refused.kind(), FaultKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_the_receipt_asked_for_is_not_given_out() {
+        let store = Arc::new(MemoryStore::new("c1".parse().unwrap()));
+        let ledger = Ledger::start(store).unwrap();
+        let term = ledger.campaign().await.unwrap();
+        let node: NodeId = "n1".parse().unwrap();
+        let at = shardlift_model::UnixMillis(1);
+        let event = Event::ReceiptIssued { node: node.clone(), generation: Generation(2), receipt: "r".to_owned(), at };
+        let receipt = Entry { at, event }.to_record().unwrap();
+        let other = Entry { at, event: Event::LeadershipTaken { term } }.to_record().unwrap();
+        ledger.append(term, Seq::ZERO, vec![receipt, other, vec![9]]).await.unwrap();
+        let archive = ledger.archive();
+        assert_eq!(archive.receipt(Seq(1), &node, Generation(2)).await.unwrap(), "r");
+        for (place, name, generation) in [(1, "n1", 1), (1, "n2", 2), (2, "n1", 2), (3, "n1", 2), (4, "n1", 2)] {
+            let name = name.parse().unwrap();
+            let refused = archive.receipt(Seq(place), &name, Generation(generation)).await;
+            assert!(refused.is_err(), "{place} {name} {generation}");
+        }
+        ledger.close().await;
     }
 }

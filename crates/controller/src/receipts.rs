@@ -220,3 +220,6 @@ pub(crate) fn is_good(
     tracing::info!(target: "audit", %node, issuer = verified.receipt.issued.by, at, "receipt signed");
     if verified.receipt.facts.node == *node { Ok(()) } else { Err("it is about another node".to_owned()) }
 }
+
+#[cfg(test)]
+mod tests;
