@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 21] = [
+const SHOWN: [&str; 22] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -25,6 +25,7 @@ const SHOWN: [&str; 21] = [
     "BatchLossPreview",
     "DiagnoseResponse",
     "Finding",
+    "ReceiptLine",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -225,6 +225,8 @@ async fn a_released_node_can_still_go_back_by_way_of_quarantine() -> Result<()> 
         Ok(())
     })
     .await?;
+    let early = cli.run(&["receipt", "show", node]).await?;
+    ensure!(early.code == Some(3) && early.stderr.contains("is soaking"), "a receipt before the end: {early:?}");
     cli.must(&["batch", "release", "canary"]).await?;
     let aside = yard.cluster.data("source").join(".quarantine").join(node);
     eventually("the old copy is renamed aside", Duration::from_secs(30), || async {
@@ -233,6 +235,7 @@ async fn a_released_node_can_still_go_back_by_way_of_quarantine() -> Result<()> 
         Ok(())
     })
     .await?;
+    let receipt = receipt(&yard, &root, node).await?;
     let client = yard.cluster.new_client(&yard.restic, node)?;
     let tree = yard.trees.join(node);
     refresh(&tree)?;
@@ -249,5 +252,56 @@ async fn a_released_node_can_still_go_back_by_way_of_quarantine() -> Result<()> 
     cli.must(&["node", "rollback", node, "--yes", "--wait"]).await?;
     ensure!(yard.writer(node).await? == "source", "it did not go back");
     ensure!(client.snapshots().await?.len() == 2, "a snapshot was lost");
+    let after = cli.run(&["receipt", "show", node]).await?;
+    ensure!(after.stdout.as_bytes() == receipt, "the receipt of the move has changed");
+    ensure!(after.stderr.contains("moved on"), "it is not told that the node went back: {}", after.stderr);
     client.check().await.map(drop)
+}
+
+/// The receipt of a released node: got, verified with the root alone, and refused when it is changed.
+async fn receipt(yard: &Yard, root: &TestRoot, node: &str) -> Result<Vec<u8>> {
+    let cli = yard.cluster.cli();
+    let (file, ca) = (root.path().join("receipt.json"), yard.cluster.folder().join("cluster/ca.pem"));
+    let (name, ca) = (file.to_string_lossy().into_owned(), ca.to_string_lossy().into_owned());
+    eventually("the receipt is there", Duration::from_secs(30), || async {
+        let shown = cli.run(&["receipt", "show", node, "--out", &name]).await?;
+        ensure!(shown.is_ok(), "{shown:?}");
+        Ok(())
+    })
+    .await?;
+    let against = format!("node={node}");
+    let verify = ["receipt", "verify", &name, "--ca", &ca, "--against", &against];
+    let said = cli.run(&verify).await?;
+    ensure!(said.is_ok(), "a good receipt is refused: {said:?}");
+    let said = said.stdout;
+    for part in ["good: signed by controller ", "equal at source and target", "soak:", "good", "operator "] {
+        ensure!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let judged = cli.json(&verify).await?;
+    let facts = &judged[0]["receipt"]["facts"];
+    for place in
+        ["/target/state", "/history/source", "/history/target", "/deep_verify/before", "/certificates/new/issuer"]
+    {
+        ensure!(facts.pointer(place).is_some_and(|fact| !fact.is_null()), "{place} is not recorded: {facts}");
+    }
+    for group in ["times", "ordered_by"] {
+        let all = facts[group].as_object().context("no such facts")?;
+        ensure!(all.values().all(|fact| !fact.is_null()), "something is not recorded: {facts}");
+    }
+    ensure!(facts["history"]["source"] == facts["history"]["target"], "something stayed behind: {facts}");
+    let export = root.path().join("receipts");
+    cli.must(&["receipt", "export", "canary", "--dir", &export.to_string_lossy()]).await?;
+    let bytes = std::fs::read(&file)?;
+    let generation = &facts["place"]["generation"];
+    let exported = export.join(format!("{}.{generation}.receipt.json", node.replace('/', "+")));
+    ensure!(std::fs::read(exported)? == bytes, "the exported receipt is another one");
+    let changed = String::from_utf8(bytes.clone())?.replacen("payload\":\"e", "payload\":\"f", 1);
+    ensure!(changed.as_bytes() != bytes, "nothing was changed");
+    std::fs::write(&file, changed)?;
+    let refused = cli.run(&verify).await?;
+    ensure!(refused.code == Some(5) && refused.stdout.contains("DOES NOT VERIFY"), "{refused:?}");
+    std::fs::write(&file, "{}")?;
+    ensure!(cli.run(&verify).await?.code == Some(7), "what is no receipt is judged");
+    std::fs::write(&file, &bytes)?;
+    Ok(bytes)
 }

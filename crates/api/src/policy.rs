@@ -35,7 +35,7 @@ macro_rules! rows {
 /// The table.
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
-        "DescribeShard", "ListNodes", "GetNode", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "DeepVerify",
+        "DescribeShard", "ListNodes", "GetNode", "GetHistory", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "DeepVerify",
         "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
@@ -47,7 +47,8 @@ pub const ROWS: &[Row] = rows! {
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
         "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan",
         "ListBatches", "StartBatch", "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode",
-        "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "Diagnose", "RetryNode",
+        "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "GetReceipt", "ListReceipts",
+        "Diagnose", "RetryNode",
         "CreateEnrolmentToken",
         "CreateStatusToken", "IssueRoleCertificate",
     ];

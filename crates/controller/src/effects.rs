@@ -6,6 +6,7 @@
 
 mod ask;
 mod probe;
+mod receipt;
 mod renew;
 mod routes;
 mod send;
@@ -17,6 +18,7 @@ pub(crate) use routes::read_back as read_back_routes;
 use crate::backoff::Bounds;
 use crate::channels::{Channels, Deadline as _, Within as _};
 use crate::inputs::Inputs;
+use crate::ledger::Archive;
 use crate::metrics::Metrics;
 use crate::state::Shared;
 use shardlift_api::v1;
@@ -69,6 +71,8 @@ pub(crate) struct Context {
     pub(crate) channels: Arc<Channels>,
     pub(crate) pace: Pace,
     pub(crate) metrics: Metrics,
+    /// What was recorded and is too large to be kept in memory.
+    pub(crate) archive: Archive,
 }
 
 impl Context {
@@ -120,6 +124,7 @@ enum Sort {
     WatchSoak,
     AskCutover,
     Probe,
+    IssueReceipt,
 }
 
 /// The running tasks.
@@ -163,6 +168,7 @@ impl Runner {
             Effect::WatchSoak { node, token, writer, follower, verify } => {
                 tokio::spawn(soak::run(context, soak::Pair { node, token, writer, follower, verify }))
             }
+            Effect::IssueReceipt { node, generation } => tokio::spawn(receipt::run(context, node, generation)),
             Effect::AskCutover { batch, idle } => tokio::spawn(ask::run(context, batch, idle)),
             Effect::Probe { node, token, server_name, shard, generation } => {
                 tokio::spawn(probe::run(context, probe::Question { node, token, server_name, shard, generation }))
@@ -197,6 +203,7 @@ fn slot_of(effect: &Effect) -> Slot {
         Effect::SyncRouters { .. } => (Sort::SyncRouters, None),
         Effect::WatchSoak { node, .. } => (Sort::WatchSoak, Some(node.clone())),
         Effect::AskCutover { .. } => (Sort::AskCutover, None),
+        Effect::IssueReceipt { node, .. } => (Sort::IssueReceipt, Some(node.clone())),
         Effect::Probe { node, .. } => (Sort::Probe, Some(node.clone())),
     }
 }

@@ -51,7 +51,8 @@ pub(crate) async fn prepare(
     let shared = Arc::new(Shared::new(recorded));
     let (inputs, requests) = Inputs::new();
     let channels = Arc::new(Channels::new(credentials));
-    let context = Context { shared: shared.clone(), inputs, channels, pace, metrics: metrics.clone() };
+    let archive = ledger.archive();
+    let context = Context { shared: shared.clone(), inputs, channels, pace, metrics: metrics.clone(), archive };
     let runner = Runner::new(context.clone());
     let runtime = Runtime::new(Parts { ledger, term, shared, requests, runner, metrics });
     Ok(Lead { context, runtime })

@@ -31,6 +31,7 @@ mod metrics;
 mod observed;
 mod operator;
 mod publish;
+mod receipts;
 mod recovery;
 mod runtime;
 mod scrape;

@@ -62,6 +62,8 @@ pub(crate) struct Observed {
     pub(crate) waits: BTreeMap<NodeId, String>,
     /// By node with a follower: what was heard of its writer.
     pub(crate) heard: BTreeMap<NodeId, Heard>,
+    /// Why the receipt of a completed move was not made yet.
+    pub(crate) receipt_waits: BTreeMap<NodeId, String>,
     /// What stands before the flip of a batch whose nodes are ready.
     pub(crate) batch_waits: BTreeMap<BatchId, Vec<String>>,
 }
@@ -126,6 +128,14 @@ impl Observed {
         };
     }
 
+    /// Says why a receipt is not made, or that nothing is in the way any more.
+    pub(crate) fn note_receipt_wait(&mut self, node: &NodeId, reason: Option<String>) {
+        match reason {
+            Some(reason) => self.receipt_waits.insert(node.clone(), reason),
+            None => self.receipt_waits.remove(node),
+        };
+    }
+
     /// Forgets what belongs to nothing that is recorded.
     pub(crate) fn forget_ended(&mut self, world: &World) {
         let moves = |node: &NodeId| {
@@ -133,6 +143,8 @@ impl Observed {
         };
         self.rates.retain(|node, _| moves(node));
         self.waits.retain(|node, _| moves(node));
+        let is_due = |node: &NodeId| world.nodes.get(node).is_some_and(|node| !node.receipts_due.is_empty());
+        self.receipt_waits.retain(|node, _| is_due(node));
         let has_lost = |node: &NodeId| {
             world.nodes.get(node).and_then(|node| node.migration.as_ref()).is_some_and(|m| m.takeover.is_some())
         };

@@ -8,6 +8,7 @@ mod loss;
 mod parts;
 mod plans;
 mod progress;
+mod receipts;
 mod settings;
 mod status;
 mod tokens;
@@ -113,6 +114,11 @@ fn asker<T>(request: &Request<T>) -> String {
     peer.and_then(|peer| peer.identity()).map_or_else(|| "nobody".to_owned(), ToString::to_string)
 }
 
+/// A wish of which will be said who had it.
+fn ordered(asker: &str, input: Input) -> Input {
+    Input::Ordered { by: asker.to_owned(), input: Box::new(input) }
+}
+
 /// Writes down what an operator did or tried.
 fn audit<T>(asker: &str, what: &'static str, subject: &str, result: &Result<T, Fault>) {
     let outcome = result.as_ref().err().map_or("done", |fault| fault.kind().code());
@@ -205,7 +211,7 @@ impl v1::operator_server::Operator for OperatorService {
     async fn apply_plan(&self, request: Request<v1::ApplyPlanRequest>) -> Answer<v1::ApplyPlanResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
         let revision = request.revision.to_string();
-        let result = self.apply_plan_text(request).await;
+        let result = self.apply_plan_text(request, &asker).await;
         audit(&asker, "apply plan", &revision, &result);
         Ok(Response::new(result?))
     }
@@ -221,7 +227,7 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn start_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
         let (asker, name) = (asker(&request), request.into_inner().batch);
-        let result = self.batch(&name, |batch| Input::StartBatch { batch }).await;
+        let result = self.batch(&name, |batch| ordered(&asker, Input::StartBatch { batch })).await;
         audit(&asker, "start batch", &name, &result);
         Ok(Response::new(result?))
     }
@@ -243,7 +249,7 @@ impl v1::operator_server::Operator for OperatorService {
     async fn release_batch(&self, request: Request<v1::ReleaseBatchRequest>) -> Answer<v1::BatchView> {
         let asker = asker(&request);
         let v1::ReleaseBatchRequest { batch: name, force } = request.into_inner();
-        let result = self.batch(&name, |batch| Input::ReleaseBatch { batch, force }).await;
+        let result = self.batch(&name, |batch| ordered(&asker, Input::ReleaseBatch { batch, force })).await;
         audit(&asker, if force { "release batch by force" } else { "release batch" }, &name, &result);
         Ok(Response::new(result?))
     }
@@ -311,13 +317,21 @@ impl v1::operator_server::Operator for OperatorService {
         Ok(Response::new(result?))
     }
 
+    async fn get_receipt(&self, request: Request<v1::GetReceiptRequest>) -> Answer<v1::ReceiptFile> {
+        Ok(Response::new(self.receipt_of(&request.into_inner()).await?))
+    }
+
+    async fn list_receipts(&self, request: Request<v1::ListReceiptsRequest>) -> Answer<v1::ListReceiptsResponse> {
+        Ok(Response::new(self.receipts_of(&request.into_inner())?))
+    }
+
     async fn diagnose(&self, request: Request<v1::DiagnoseRequest>) -> Answer<v1::DiagnoseResponse> {
         Ok(Response::new(self.diagnose_named(&request.into_inner().node).await?))
     }
 
     async fn retry_node(&self, request: Request<v1::RetryNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.retry_node_checked(&request).await;
+        let result = self.retry_node_checked(&request, &asker).await;
         audit(&asker, "retry node", &request.node, &result);
         Ok(Response::new(result?))
     }

@@ -10,6 +10,7 @@ use crate::state::Recorded;
 use shardlift_migration::World;
 use shardlift_model::Term;
 use shardlift_store::{Seq, StoreError};
+use std::collections::BTreeMap;
 
 /// Records per read.
 const PAGE: usize = 4096;
@@ -42,7 +43,8 @@ pub enum RecoveryError {
 /// Becomes the leader and reads what was recorded so far.
 pub(crate) async fn recover(ledger: &Ledger, empty: World) -> Result<(Term, Recorded), RecoveryError> {
     let term = ledger.campaign().await?;
-    let mut recorded = Recorded { world: empty, revision: Seq::ZERO, history: History::default() };
+    let mut recorded =
+        Recorded { world: empty, revision: Seq::ZERO, history: History::default(), receipts: BTreeMap::new() };
     loop {
         let page = ledger.read(recorded.revision, PAGE).await?;
         if page.is_empty() {

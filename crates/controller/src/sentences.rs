@@ -8,7 +8,7 @@ mod batches;
 mod nodes;
 mod stages;
 
-use shardlift_migration::{Event, World};
+use shardlift_migration::{Event, Order, World};
 use shardlift_model::{BatchId, CustomerId, NodeId};
 
 /// Whom an event concerns.
@@ -55,6 +55,7 @@ pub(crate) fn tell(event: &Event, before: &World) -> Told {
         | Event::ShardRecorded { .. }
         | Event::RouterRecorded { .. }
         | Event::PlanApplied { .. }
+        | Event::OrderGiven { .. }
         | Event::StatusTokenGranted { .. } => tell_of_service(event),
         Event::BatchStarted { .. }
         | Event::BatchPaused { .. }
@@ -89,7 +90,18 @@ pub(crate) fn tell(event: &Event, before: &World) -> Told {
         | Event::StockTaken { .. }
         | Event::TakeoverCommitted { .. }
         | Event::WriterWrittenOff { .. }
-        | Event::SettingsChanged { .. } => nodes::tell_of_node(event, before),
+        | Event::SettingsChanged { .. }
+        | Event::ReceiptIssued { .. } => nodes::tell_of_node(event, before),
+    }
+}
+
+fn order_words(order: &Order) -> String {
+    match order {
+        Order::Plan { revision } => format!("Plan {revision} was"),
+        Order::Start { batch } => format!("The start of batch {batch} was"),
+        Order::Release { batch, force: false } => format!("The release of batch {batch} was"),
+        Order::Release { batch, force: true } => format!("The release of batch {batch} by force was"),
+        Order::AcceptDamaged { node } => format!("The move of {node} with damaged objects was"),
     }
 }
 
@@ -113,6 +125,7 @@ fn tell_of_service(event: &Event) -> Told {
             let customer = Some(format!("Plan {} for moving nodes came into force.", plan.revision));
             Told { concerns: Concerns::Service, operator, customer }
         }
+        Event::OrderGiven { order, by, .. } => Told::operators(format!("{} ordered by {by}.", order_words(order))),
         Event::StatusTokenGranted { grant, .. } => {
             Told::operators(format!("A status token was made for customer {}.", grant.customer))
         }

@@ -6,8 +6,10 @@
 use crate::history::History;
 use crate::journal::Entry;
 use crate::observed::Observed;
-use shardlift_migration::World;
+use shardlift_migration::{Event, World};
+use shardlift_model::{Generation, NodeId};
 use shardlift_store::Seq;
+use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -20,6 +22,8 @@ pub(crate) struct Recorded {
     pub(crate) revision: Seq,
     /// What happened, in sentences.
     pub(crate) history: History,
+    /// Where in the journal the receipts are: they are read from there when somebody asks.
+    pub(crate) receipts: BTreeMap<(NodeId, Generation), Seq>,
 }
 
 impl Recorded {
@@ -27,6 +31,9 @@ impl Recorded {
     pub(crate) fn take(&mut self, seq: Seq, entry: &Entry) {
         self.history.tell(seq, entry, &self.world);
         self.world.apply(&entry.event);
+        if let Event::ReceiptIssued { node, generation, .. } = &entry.event {
+            self.receipts.insert((node.clone(), *generation), seq);
+        }
         self.revision = seq;
     }
 }

@@ -10,6 +10,7 @@ mod fake_router;
 mod fake_shard;
 mod going_back;
 mod moving;
+mod receipts;
 mod refusing;
 mod serving;
 mod taking_batches_over;

@@ -8,6 +8,7 @@ mod takeover;
 use crate::batch::{Batch, BatchPhase};
 use crate::event::Event;
 use crate::node::{CertificateState, Migration, Node};
+use crate::record::Order;
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, Shard, World};
 use shardlift_model::{BatchId, NodeId, Sha256, Step};
@@ -44,6 +45,12 @@ impl World {
                     node.settings = Some(settings.clone());
                 }
             }
+            Event::OrderGiven { order, by, .. } => self.take_in_order(order, by),
+            Event::ReceiptIssued { node, generation, at, .. } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.take_receipt(*generation, *at);
+                }
+            }
             Event::StatusTokenGranted { token, grant } => {
                 self.status_tokens.insert(*token, grant.clone());
             }
@@ -53,6 +60,22 @@ impl World {
                 self.take_in_way_back(event);
                 self.take_in_takeover(event);
             }
+        }
+    }
+
+    fn take_in_order(&mut self, order: &Order, by: &str) {
+        let by = Some(by.to_owned());
+        match order {
+            Order::Plan { revision } => {
+                let planned = self.batches.values_mut().filter(|batch| batch.plan_revision == *revision);
+                planned.for_each(|batch| batch.orders.planned_by.clone_from(&by));
+            }
+            Order::Start { batch } => self.with_batch(batch, |batch| batch.orders.started_by = by),
+            Order::Release { batch, force } => self.with_batch(batch, |batch| {
+                batch.orders.released_by = by;
+                batch.orders.forced = Some(*force);
+            }),
+            Order::AcceptDamaged { node } => self.with_move(node, |moving| moving.record.damage_accepted_by = by),
         }
     }
 
@@ -81,6 +104,9 @@ impl World {
                     old_copies: BTreeSet::new(),
                     taken_over: None,
                     settings: None,
+                    given_up: Vec::new(),
+                    receipts_due: Vec::new(),
+                    receipts: Vec::new(),
                     migration: None,
                 };
                 self.nodes.insert(node.clone(), found);

@@ -1,5 +1,6 @@
 //! One batch: nodes that flip together, when they may, and what their soak must show.
 
+use crate::record::BatchOrders;
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, NodeId, ShardId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,9 @@ pub struct Batch {
     /// What its soak came to.
     #[serde(default)]
     pub verdict: Option<Verdict>,
+    /// Who ordered what.
+    #[serde(default)]
+    pub orders: BatchOrders,
 }
 
 impl Batch {

@@ -11,6 +11,7 @@ mod enrolment;
 mod fleet;
 mod moves;
 mod plan;
+mod receipt;
 mod refusal;
 mod soak;
 mod takeover;
@@ -70,6 +71,10 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::CertificateSeen { node, serial } => Ok(enrolment::certificate_seen(world, node, serial)),
         Input::Answer { node, token, outcome } => Ok(answer::answer(world, node, *token, outcome, now)),
         Input::RoutesConfirmed { version } => Ok(answer::routes_confirmed(world, *version, now)),
+        Input::Ordered { by, input } => receipt::ordered(world, by, input, now),
+        Input::RecordReceipt { node, generation, receipt } => {
+            Ok(receipt::record(world, node, *generation, receipt, now))
+        }
         Input::Tick => Ok(vec![]),
     }
 }

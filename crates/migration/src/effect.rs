@@ -70,6 +70,13 @@ pub enum Effect {
         /// Have both copies compared and read again.
         verify: bool,
     },
+    /// Make the receipt of a completed move, sign it and have it recorded: `Input::RecordReceipt`.
+    IssueReceipt {
+        /// Of which node.
+        node: NodeId,
+        /// The fence of the move.
+        generation: Generation,
+    },
     /// Ask whether a batch may flip now, again and again: `Input::CutoverClear` is the answer.
     AskCutover {
         /// Which batch.
@@ -90,7 +97,7 @@ impl Effect {
             | Self::WatchReplica { node, shard, .. }
             | Self::WatchSoak { node, writer: shard, .. }
             | Self::Probe { node, shard, .. } => Some((node, shard)),
-            Self::SyncRouters { .. } | Self::AskCutover { .. } => None,
+            Self::SyncRouters { .. } | Self::AskCutover { .. } | Self::IssueReceipt { .. } => None,
         }
     }
 
@@ -103,7 +110,7 @@ impl Effect {
             | Self::WatchReplica { token, .. }
             | Self::WatchSoak { token, .. }
             | Self::Probe { token, .. } => Some(*token),
-            Self::SyncRouters { .. } | Self::AskCutover { .. } => None,
+            Self::SyncRouters { .. } | Self::AskCutover { .. } | Self::IssueReceipt { .. } => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Verdict};
 use crate::command::FinalState;
 use crate::node::Held;
+use crate::record::Order;
 use crate::settings::Settings;
 use crate::soak::SoakFact;
 use crate::stage::Stage;
@@ -282,6 +283,26 @@ pub enum Event {
         generation: Generation,
         /// All of them.
         settings: Settings,
+    },
+    /// Who ordered what was just recorded.
+    OrderGiven {
+        /// What.
+        order: Order,
+        /// Whose certificate it was.
+        by: String,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The receipt of a completed move was made. These bytes are the receipt from now on.
+    ReceiptIssued {
+        /// Of which node.
+        node: NodeId,
+        /// The fence of the move.
+        generation: Generation,
+        /// The signed envelope, as it is given out.
+        receipt: String,
+        /// When.
+        at: UnixMillis,
     },
     /// A one-time token was made.
     EnrolmentGranted {

@@ -217,6 +217,22 @@ pub enum Input {
         /// The version.
         version: u64,
     },
+    /// What an operator asks, with the name of who did.
+    Ordered {
+        /// Whose certificate it was.
+        by: String,
+        /// What is asked.
+        input: Box<Self>,
+    },
+    /// The receipt of a completed move was made and signed.
+    RecordReceipt {
+        /// Of which node.
+        node: NodeId,
+        /// The fence of the move.
+        generation: Generation,
+        /// The signed envelope.
+        receipt: String,
+    },
     /// Time has passed.
     Tick,
 }

@@ -148,6 +148,17 @@ pub enum Illegal {
         /// What is wrong.
         why: &'static str,
     },
+    /// A receipt that cannot be one.
+    #[error("the receipt of node `{node}`: {why}")]
+    Receipt {
+        /// Which.
+        node: NodeId,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// An order that nobody can have given.
+    #[error("an order: {0}")]
+    Order(&'static str),
     /// A token or certificate that does not fit.
     #[error("enrolment: {0}")]
     Enrolment(&'static str),
@@ -173,6 +184,8 @@ impl World {
             | Event::NodeEnrolled { .. }
             | Event::CertificateSeen { .. }
             | Event::SettingsChanged { .. }
+            | Event::OrderGiven { .. }
+            | Event::ReceiptIssued { .. }
             | Event::StatusTokenGranted { .. } => self.legal_for_fleet(event),
             Event::PlanApplied { .. }
             | Event::BatchStarted { .. }

@@ -21,6 +21,7 @@ pub mod legal;
 pub mod lookup;
 pub mod node;
 pub mod order;
+pub mod record;
 pub mod settings;
 pub mod soak;
 pub mod stage;
@@ -37,8 +38,9 @@ pub use input::{Input, Outcome};
 pub use legal::Illegal;
 pub use lookup::Routed;
 pub use node::{CertificateState, Held, Migration, Node, Promoted, Rehearsal, Takeover};
+pub use record::{CompletedMove, IssuedReceipt, Order};
 pub use settings::{Hold, Settings};
-pub use soak::{SoakFact, SoakFacts};
+pub use soak::{CopyRead, History, SeenCertificate, SoakFact, SoakFacts};
 pub use stage::{Direction, Phase, Stage, Way};
 pub use world::World;
 

@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, BatchPhase, Verdict};
 use crate::node::{Migration, Node};
+use crate::record::CompletedMove;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::{BatchId, Generation, NodeId, ServerName, ShardId, Step, Token, UnixMillis};
@@ -136,6 +137,11 @@ impl World {
         let taken = |node: &&Node| node.migration.as_ref().is_some_and(|m| m.stage.is_seeding() && !m.is_idle());
         let taken = self.nodes.values().filter(taken).count();
         usize::try_from(self.limits.seeding_nodes_max).unwrap_or(usize::MAX).saturating_sub(taken)
+    }
+
+    /// Completed moves that have no receipt yet, in the order of the nodes' names.
+    pub fn receipts_due(&self) -> impl Iterator<Item = (&Node, &CompletedMove)> {
+        self.nodes.values().flat_map(|node| node.receipts_due.iter().map(move |due| (node, due)))
     }
 
     /// Who has this server name.

@@ -1,6 +1,7 @@
 //! One node: where it is, who owns it, and its present move.
 
 use crate::command::FinalState;
+use crate::record::{CompletedMove, GivenUp, IssuedReceipt, MoveRecord};
 use crate::settings::Settings;
 use crate::soak::SoakFacts;
 use crate::stage::{Direction, Phase, Stage, Way};
@@ -41,6 +42,15 @@ pub struct Node {
     /// What an operator set, as the writer last confirmed it. `None`: nothing was ever set.
     #[serde(default)]
     pub settings: Option<Settings>,
+    /// Takeovers of it, oldest first.
+    #[serde(default)]
+    pub given_up: Vec<GivenUp>,
+    /// Completed moves whose receipts are to be made, oldest first.
+    #[serde(default)]
+    pub receipts_due: Vec<CompletedMove>,
+    /// Receipts that were made, oldest first.
+    #[serde(default)]
+    pub receipts: Vec<IssuedReceipt>,
     /// The present or last move.
     pub migration: Option<Migration>,
 }
@@ -136,6 +146,9 @@ pub struct Migration {
     /// The former writer will never return: nobody waits for it, be it to follow or to give up what it has.
     #[serde(default)]
     pub written_off: bool,
+    /// What its receipt will say.
+    #[serde(default)]
+    pub record: MoveRecord,
 }
 
 /// A way back without the writer, which is gone for good: an operator gives up what only the writer has. Why:
@@ -208,6 +221,7 @@ impl Migration {
             verdict_heeded: false,
             takeover: None,
             written_off: false,
+            record: MoveRecord::planned(at),
         }
     }
 

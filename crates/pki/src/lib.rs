@@ -5,6 +5,8 @@
 //! restic client takes is a [`bundle`]. Services load their files as [`tls::Credentials`] and speak to each other
 //! through [`tls`]; whom a shown chain names is decided in [`trust`] alone.
 //!
+//! What the cluster states for others to check without it is signed in an [`envelope`].
+//!
 //! Invariants:
 //! - An identity comes from one URI of a leaf that the cluster's own roots vouch for, and from nowhere else.
 //! - A chain is judged within one trust domain; a CA from before the cluster can never name a member of it.
@@ -15,6 +17,7 @@ pub mod authority;
 pub mod bundle;
 mod clock;
 pub mod enrolment;
+pub mod envelope;
 mod files;
 mod hash;
 pub mod identity;

@@ -90,6 +90,7 @@ answers! {
     describe_shard(DescribeShardRequest) -> DescribeShardResponse;
     list_nodes(ListNodesRequest) -> ListNodesResponse;
     get_node(GetNodeRequest) -> NodeStatus;
+    get_history(GetHistoryRequest) -> NodeHistory;
     set_node(SetNodeRequest) -> NodeStatus;
     offer_node(OfferNodeRequest) -> NodeStatus;
     start_replica(StartReplicaRequest) -> NodeStatus;

@@ -4,6 +4,7 @@ mod batches;
 mod cluster;
 mod nodes;
 mod plans;
+mod receipts;
 mod roles;
 mod values;
 
@@ -14,6 +15,7 @@ pub use nodes::{
     VerifyNode, WriteOffNode,
 };
 pub use plans::{PlanCommand, PlanDraft};
+pub use receipts::{Expected, ExportReceipts, Fact, ReceiptCommand, ShowReceipt, VerifyReceipts};
 pub use roles::{
     ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
     RunRole, ShardCommand,
@@ -140,6 +142,9 @@ pub enum Command {
     /// Batches: start them, watch them, end their soak, move them back
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// Signed receipts of nodes that moved: get them, check them offline
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// The whole cluster at a glance
     Status(StatusArguments),
     /// Compare what is recorded with what all parts say, and say what helps

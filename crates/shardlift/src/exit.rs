@@ -19,6 +19,8 @@ pub enum Exit {
     Problems = 5,
     /// Some of it was done, or looked at; the rest is named.
     Partly = 6,
+    /// A file is not what it should be, and was not judged.
+    Unreadable = 7,
     /// The operator interrupted the command; what the controller does goes on.
     Interrupted = 130,
 }
@@ -33,6 +35,7 @@ EXIT CODES:
   4    the controller does not answer
   5    a check found problems
   6    done in part: stderr names what was not
+  7    a file cannot be read or is not what it should be, and was not judged
   130  interrupted; what the controller does goes on";
 
 impl From<Exit> for ExitCode {
@@ -140,8 +143,8 @@ mod tests {
 
     #[test]
     fn all_codes_are_in_the_help() {
-        use Exit::{Failed, Interrupted, Partly, Problems, Refused, Unreachable, Usage};
-        for exit in [Failed, Usage, Refused, Unreachable, Problems, Partly, Interrupted] {
+        use Exit::{Failed, Interrupted, Partly, Problems, Refused, Unreachable, Unreadable, Usage};
+        for exit in [Failed, Usage, Refused, Unreachable, Problems, Partly, Unreadable, Interrupted] {
             assert!(EXIT_CODES.contains(&format!("\n  {:<4} ", exit as u8)), "{exit:?}");
         }
     }

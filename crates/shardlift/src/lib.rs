@@ -26,6 +26,7 @@ mod parts;
 mod plans;
 mod prepare;
 mod progress;
+mod receipts;
 mod rollback;
 mod run;
 mod serve;

@@ -1,10 +1,12 @@
 //! From the arguments of the process to its exit code.
 
-use crate::cli::{Cli, Command, NodeCommand, OperatorCommand, RouterCommand, ShardCommand, TokenCommand};
+use crate::cli::{
+    Cli, Command, NodeCommand, OperatorCommand, ReceiptCommand, RouterCommand, ShardCommand, TokenCommand,
+};
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, rollback, serve, status,
-    tokens, verify,
+    batches, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts, rollback, serve,
+    status, tokens, verify,
 };
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Init(arguments) => return init::init(global.output, *arguments),
         Command::Completions { shell } => return documents::completions(shell),
         Command::Man { folder } => return documents::man(&folder),
+        Command::Receipt(ReceiptCommand::Verify(arguments)) => return receipts::verify(global.output, &arguments),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -84,6 +87,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Node(command) => ask_node(global, command).await,
         Command::Plan(command) => plans::run(global, command).await,
         Command::Batch(command) => batches::run(global, command).await,
+        Command::Receipt(command) => receipts::run(global, command).await,
         Command::Status(arguments) => status::status(global, &arguments).await,
         Command::Doctor(arguments) => doctor::doctor(global, arguments).await,
         Command::Token(TokenCommand::Status(arguments)) => tokens::status(global, arguments).await,

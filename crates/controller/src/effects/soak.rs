@@ -5,10 +5,12 @@
 //! Where the policy asks for it, both copies are read again from their disks: the follower compares itself with the writer, too. That
 //! counts as seen when both have come to a good end.
 
+mod history;
+
 use super::Context;
 use crate::channels::{Deadline as _, Within as _};
 use shardlift_api::v1::{self, NodeMode};
-use shardlift_migration::{Input, Migration, SoakFact};
+use shardlift_migration::{CopyRead, Input, Migration, SoakFact};
 use shardlift_model::{NodeId, ShardId, Token, UnixMillis};
 use std::time::Duration;
 use tonic::Status;
@@ -28,6 +30,7 @@ pub(super) struct Pair {
 
 pub(super) async fn run(context: Context, pair: Pair) {
     let (mut follower_asked, mut writer_asked) = (!pair.verify, !pair.verify);
+    let mut without_history = vec![pair.writer.clone(), pair.follower.clone()];
     loop {
         if !follower_asked {
             follower_asked = is_taken(&pair.node, &pair.follower, compare(&context, &pair).await);
@@ -35,8 +38,9 @@ pub(super) async fn run(context: Context, pair: Pair) {
         if !writer_asked {
             writer_asked = is_taken(&pair.node, &pair.writer, read_again(&context, &pair).await);
         }
-        let Seen { facts, writer_forgot } = look(&context, &pair).await;
+        let Seen { mut facts, writer_forgot } = look(&context, &pair).await;
         writer_asked &= !(pair.verify && writer_forgot);
+        history::gather(&context, &pair.node, &mut without_history, &mut facts).await;
         for fact in facts {
             if !context.inputs.report(Input::SoakSeen { node: pair.node.clone(), fact }).await {
                 return;
@@ -96,6 +100,9 @@ async fn look(context: &Context, pair: &Pair) -> Seen {
             facts.extend(alert_at_writer(node.generation.0, moving, writer));
         }
         facts.extend(follower.as_ref().and_then(alert_at_follower));
+        // What was read goes first: with the proof the soak may be over.
+        facts.extend(writer.as_ref().and_then(|writer| read_at_writer(pair, writer)));
+        facts.extend(follower.as_ref().and_then(|follower| read_at_follower(pair, follower)));
         let both = writer.as_ref().zip(follower.as_ref());
         facts.extend(both.and_then(|(writer, follower)| verified(pair.token, writer, follower)));
         facts.retain(|fact| !moving.soak.has(fact));
@@ -170,8 +177,38 @@ fn alert_at_follower(follower: &v1::NodeStatus) -> Option<SoakFact> {
 fn verified(token: Token, writer: &v1::NodeStatus, follower: &v1::NodeStatus) -> Option<SoakFact> {
     follower.replica.as_ref()?.verified.as_ref()?;
     let run = run_since(token, writer)?;
-    let is_good = run.ended_unix_ms > 0 && run.failure.is_empty() && run.damaged + run.missing == 0;
-    is_good.then_some(SoakFact::Verified)
+    is_good(run).then_some(SoakFact::Verified)
+}
+
+/// How much the writer has read, when that has come to a good end.
+fn read_at_writer(pair: &Pair, writer: &v1::NodeStatus) -> Option<SoakFact> {
+    let run = run_since(pair.token, writer).filter(|run| is_good(run))?;
+    let at = |unix_ms: u64| (unix_ms > 0).then_some(UnixMillis(unix_ms));
+    let read = CopyRead {
+        begun_at: at(run.begun_unix_ms),
+        ended_at: at(run.ended_unix_ms),
+        objects: run.objects_read,
+        bytes: run.bytes_read,
+        known_damaged: run.known_damaged,
+    };
+    Some(SoakFact::CopyRead { shard: pair.writer.clone(), read })
+}
+
+/// The same of the follower, which has compared itself as well. It does not say when.
+fn read_at_follower(pair: &Pair, follower: &v1::NodeStatus) -> Option<SoakFact> {
+    let verified = follower.replica.as_ref()?.verified.as_ref()?;
+    let read = CopyRead {
+        begun_at: None,
+        ended_at: None,
+        objects: verified.objects_read,
+        bytes: verified.bytes_read,
+        known_damaged: verified.digest.as_ref().map_or(0, |digest| digest.damaged),
+    };
+    Some(SoakFact::CopyRead { shard: pair.follower.clone(), read })
+}
+
+fn is_good(run: &v1::DeepVerify) -> bool {
+    run.ended_unix_ms > 0 && run.failure.is_empty() && run.damaged + run.missing == 0
 }
 
 #[cfg(test)]
@@ -260,5 +297,43 @@ mod tests {
         }
         let before = v1::NodeStatus { deep_verify: Some(run), ..writer() };
         assert_eq!(read_badly(3, &moving(), &before), None, "of an earlier generation");
+    }
+
+    #[test]
+    fn what_was_read_is_told_of_each_copy_only_after_a_good_end() {
+        let soak = Token::new(1, 2, 5);
+        let pair = Pair {
+            node: "n1".parse().unwrap(),
+            token: soak,
+            writer: "b".parse().unwrap(),
+            follower: "a".parse().unwrap(),
+            verify: true,
+        };
+        let of = |run: v1::DeepVerify| v1::NodeStatus { deep_verify: Some(run), ..writer() };
+        let good = v1::DeepVerify { objects_read: 3, bytes_read: 30, begun_unix_ms: 7, ..read(soak, 9) };
+        let expected = CopyRead {
+            begun_at: Some(UnixMillis(7)),
+            ended_at: Some(UnixMillis(9)),
+            objects: 3,
+            bytes: 30,
+            known_damaged: 0,
+        };
+        let told = read_at_writer(&pair, &of(good.clone()));
+        assert_eq!(told, Some(SoakFact::CopyRead { shard: pair.writer.clone(), read: expected }));
+        for bad in [
+            v1::DeepVerify { ended_unix_ms: 0, ..good.clone() },
+            v1::DeepVerify { damaged: 1, ..good.clone() },
+            v1::DeepVerify { missing: 1, ..good.clone() },
+            v1::DeepVerify { failure: "no disk".into(), ..good.clone() },
+            v1::DeepVerify { token: Some(Token::new(1, 2, 4).into()), ..good },
+        ] {
+            assert_eq!(read_at_writer(&pair, &of(bad.clone())), None, "{bad:?}");
+        }
+        assert_eq!(read_at_follower(&pair, &v1::NodeStatus::default()), None);
+        let verified = v1::Verified { objects_read: 3, bytes_read: 30, ..Default::default() };
+        let replica = v1::Replica { verified: Some(verified), ..Default::default() };
+        let compared = v1::NodeStatus { replica: Some(replica), ..Default::default() };
+        let Some(SoakFact::CopyRead { shard, read }) = read_at_follower(&pair, &compared) else { panic!("nothing") };
+        assert_eq!((shard, read.objects, read.bytes, read.ended_at), (pair.follower, 3, 30, None));
     }
 }

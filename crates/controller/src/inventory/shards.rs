@@ -176,6 +176,9 @@ mod tests {
             old_copies: BTreeSet::new(),
             taken_over: None,
             settings: None,
+            given_up: vec![],
+            receipts_due: vec![],
+            receipts: vec![],
             migration: None,
         }
     }

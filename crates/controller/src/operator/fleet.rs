@@ -232,10 +232,15 @@ impl OperatorService {
         self.node_view(&node)
     }
 
-    pub(super) async fn retry_node_checked(&self, request: &v1::RetryNodeRequest) -> Result<v1::FleetNode, Fault> {
+    pub(super) async fn retry_node_checked(
+        &self,
+        request: &v1::RetryNodeRequest,
+        asker: &str,
+    ) -> Result<v1::FleetNode, Fault> {
         let node = convert::node(&request.node)?;
         let accept_damaged = request.accept_damaged;
-        self.submit(Input::RetryNode { node: node.clone(), accept_damaged }).await?;
+        let input = Input::RetryNode { node: node.clone(), accept_damaged };
+        self.submit(super::ordered(asker, input)).await?;
         self.node_view(&node)
     }
 }

@@ -49,7 +49,11 @@ impl OperatorService {
         }
     }
 
-    pub(super) async fn apply_plan_text(&self, request: v1::ApplyPlanRequest) -> Result<v1::ApplyPlanResponse, Fault> {
+    pub(super) async fn apply_plan_text(
+        &self,
+        request: v1::ApplyPlanRequest,
+        asker: &str,
+    ) -> Result<v1::ApplyPlanResponse, Fault> {
         let v1::ApplyPlanRequest { toml: text, revision } = request;
         let (view, file) = self.read_plan(&text).map_err(|findings| refused(&findings))?;
         if file.revision() != revision {
@@ -61,7 +65,8 @@ impl OperatorService {
         }
         let plan = approve(&file, &view).map_err(|findings| refused(&findings))?;
         let batches = plan.batches().iter().map(|batch| batch.name.to_string()).collect();
-        self.submit(Input::ApplyPlan { plan, text, reviewed_revision: revision }).await?;
+        let input = Input::ApplyPlan { plan, text, reviewed_revision: revision };
+        self.submit(super::ordered(asker, input)).await?;
         Ok(v1::ApplyPlanResponse { revision, batches })
     }
 

@@ -107,6 +107,10 @@ fn tell_of_takeover(event: &Event) -> Told {
         Event::SettingsChanged { node, settings, .. } => {
             node_told(node, format!("{node} is set to have {}.", settings_words(settings)), None)
         }
+        Event::ReceiptIssued { node, generation, .. } => {
+            let operator = format!("The receipt of {node} for generation {} was made.", generation.0);
+            node_told(node, operator, None)
+        }
         other => tell_of_certificate(other),
     }
 }
@@ -129,6 +133,13 @@ fn soak_words(fact: &SoakFact) -> (String, Option<&'static str>) {
             Some("has its first complete backup on its new server"),
         ),
         SoakFact::Verified => ("was compared and read again at its old copy".to_owned(), None),
+        SoakFact::CopyRead { shard, read } => {
+            (format!("was read again from the disk of {shard}: {} objects, {} bytes", read.objects, read.bytes), None)
+        }
+        SoakFact::HistorySeen { shard, history } => {
+            let sessions = history.sessions.map_or_else(|| "no".to_owned(), |sessions| sessions.to_string());
+            (format!("has {} snapshots and {sessions} records of runs at {shard}", history.snapshots), None)
+        }
         SoakFact::Alert { reason } => (format!("gave an alert: {reason}"), None),
     }
 }

@@ -106,6 +106,17 @@ impl ShardControl for FakeShard {
         self.act(&node, token, Order::VerifyReplica)
     }
 
+    async fn get_history(&self, request: Request<v1::GetHistoryRequest>) -> Answer<v1::NodeHistory> {
+        self.yard.reach(&self.shard)?;
+        let node: NodeId = request.into_inner().node.parse().unwrap();
+        let key = (self.shard.clone(), node);
+        if !self.yard.with(|copies| copies.all.contains_key(&key)) {
+            return Err(Status::not_found("no such node"));
+        }
+        let (snapshots, sessions, credentials) = (3, 2, 1);
+        Ok(Response::new(v1::NodeHistory { snapshots, sessions, credentials, ..Default::default() }))
+    }
+
     async fn deep_verify(&self, request: Request<v1::DeepVerifyRequest>) -> Answer<v1::NodeStatus> {
         let v1::DeepVerifyRequest { node, token, run, .. } = request.into_inner();
         self.act(&node, token, Order::DeepVerify { run })

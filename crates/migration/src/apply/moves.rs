@@ -3,6 +3,7 @@
 use crate::batch::BatchPhase;
 use crate::event::{Event, Placement};
 use crate::node::{Migration, Promoted, Rehearsal};
+use crate::record::CommitRecord;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::{NodeId, Step, UnixMillis};
@@ -15,6 +16,7 @@ impl World {
 
     /// A commit, and the stage that follows it.
     pub(super) fn place_at(&mut self, placement: &Placement, stage: Stage, at: UnixMillis) {
+        let term = self.term;
         let Some(node) = self.nodes.get_mut(&placement.node) else { return };
         node.shard = placement.shard.clone();
         node.generation = placement.generation;
@@ -22,6 +24,16 @@ impl World {
         let sealed_step = std::mem::replace(&mut node.step, Step(1));
         if let Some(moving) = &mut node.migration {
             moving.enter(stage, at);
+            if !moving.is_back() {
+                moving.record.commit = Some(CommitRecord {
+                    generation: placement.generation,
+                    term,
+                    source: placement.final_state,
+                    target: moving.verified,
+                    promoted: None,
+                    damage_accepted: moving.accept_damaged,
+                });
+            }
             moving.sealed_step = Some(sealed_step);
             moving.promoted = None;
             moving.final_state = Some(placement.final_state);
@@ -31,10 +43,21 @@ impl World {
     pub(super) fn take_in_move_event(&mut self, event: &Event) {
         match event {
             Event::StageEntered { node, stage, step, at } => self.enter_stage(node, *stage, *step, *at),
-            Event::ReplicaVerified { node, state } => self.with_move(node, |moving| moving.verified = Some(*state)),
+            Event::ReplicaVerified { node, state } => self.with_move(node, |moving| {
+                moving.verified = Some(*state);
+                if moving.stage == Stage::Verifying {
+                    moving.record.compared = Some(*state);
+                }
+            }),
             Event::FinalStateNamed { node, state } => self.with_move(node, |moving| moving.final_state = Some(*state)),
             Event::WriterPromoted { node, seq, snapshots } => self.with_move(node, |moving| {
-                moving.promoted = Some(Promoted { seq: *seq, snapshots: *snapshots });
+                let promoted = Promoted { seq: *seq, snapshots: *snapshots };
+                moving.promoted = Some(promoted);
+                if !moving.is_back()
+                    && let Some(commit) = &mut moving.record.commit
+                {
+                    commit.promoted = Some(promoted);
+                }
             }),
             Event::SoakFactSeen { node, fact, .. } => self.with_move(node, |moving| moving.soak.take(fact)),
             Event::FenceLost { node, reason } => self.with_move(node, |moving| {
@@ -67,6 +90,9 @@ impl World {
             node.old_copies.insert(moving.target.clone());
         }
         let batch = moving.batch.clone();
+        if stage == Stage::Released {
+            node.complete_move(self.batches.get(&batch));
+        }
         if promoted {
             // From here on the taker can serve.
             self.change_route(name);
@@ -93,6 +119,9 @@ impl Migration {
         self.stage = stage;
         self.stage_since = at;
         self.reenter = false;
+        if !self.is_back() {
+            self.record.came_to(stage, at);
+        }
         match stage {
             Stage::Offering | Stage::Starting | Stage::VerifyRequested | Stage::Completing => self.verified = None,
             Stage::Fencing => self.final_state = None,

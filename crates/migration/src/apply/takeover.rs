@@ -2,6 +2,7 @@
 
 use crate::event::{Event, Placement};
 use crate::node::Takeover;
+use crate::record::GivenUp;
 use crate::stage::{Direction, Stage};
 use crate::world::World;
 use shardlift_model::{NodeId, UnixMillis};
@@ -51,6 +52,13 @@ impl World {
         self.place_at(placement, Stage::Redirecting, at);
         let Some(node) = self.nodes.get_mut(&placement.node) else { return };
         node.taken_over = Some(placement.generation);
+        let lost = node.migration.as_ref().and_then(|moving| {
+            let after_seq = moving.takeover.as_ref()?.after_seq;
+            Some(GivenUp { at, writer: moving.giver().clone(), after_seq, generation: placement.generation })
+        });
+        if let Some(lost) = lost {
+            node.give_up(lost);
+        }
         self.change_route(&placement.node);
     }
 

@@ -3,6 +3,7 @@
 use super::Refusal;
 use crate::batch::{Batch, BatchPhase};
 use crate::event::Event;
+use crate::record::BatchOrders;
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, World};
 use shardlift_model::{BatchId, NodeId, UnixMillis};
@@ -114,5 +115,6 @@ fn new_batch(plan: &Plan, batch: &PlanBatch, position: u32) -> Batch {
         cutover_at: None,
         committed_at: None,
         verdict: None,
+        orders: BatchOrders::default(),
     }
 }

@@ -5,6 +5,7 @@ use super::Effect;
 use crate::batch::{Batch, When};
 use crate::command::{Command, FinalState};
 use crate::node::{Migration, Node};
+use crate::record::RECEIPTS_AT_ONCE_MAX;
 use crate::stage::Stage;
 use crate::world::World;
 use shardlift_model::{ShardId, Token};
@@ -16,6 +17,10 @@ pub fn effects(world: &World) -> Vec<Effect> {
     let mut effects: Vec<Effect> = moves.flat_map(|(node, moving)| of_move(world, node, moving)).collect();
     let flippable = world.batches.values().filter(|batch| world.is_flippable(batch));
     effects.extend(flippable.map(|batch| ask(world, batch)));
+    let due = world.receipts_due().take(RECEIPTS_AT_ONCE_MAX);
+    effects.extend(
+        due.map(|(node, due)| Effect::IssueReceipt { node: node.node.clone(), generation: due.commit.generation }),
+    );
     if !world.routers.is_empty() {
         effects.push(Effect::SyncRouters { version: world.route_version });
     }

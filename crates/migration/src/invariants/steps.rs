@@ -5,6 +5,7 @@ use crate::effect::{Effect, effects};
 use crate::event::{Event, Placement};
 use crate::lookup::Routed;
 use crate::node::Node;
+use crate::record::Order;
 use crate::stage::{Direction, Stage};
 use crate::world::World;
 use shardlift_model::NodeId;
@@ -154,6 +155,8 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::WriterWrittenOff { node, .. }
         | Event::NodeEnrolled { node, .. }
         | Event::SettingsChanged { node, .. }
+        | Event::ReceiptIssued { node, .. }
+        | Event::OrderGiven { order: Order::AcceptDamaged { node }, .. }
         | Event::CertificateSeen { node, .. } => node == name,
         Event::TakeoverCommitted { placement, .. } => placement.node == *name,
         Event::EnrolmentGranted { grant, .. } => grant.node == *name,
@@ -179,6 +182,7 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         | Event::BatchReleased { .. }
         | Event::BatchAborted { .. }
         | Event::BatchRolledBack { .. }
+        | Event::OrderGiven { .. }
         | Event::StatusTokenGranted { .. } => false,
     }
 }

@@ -42,7 +42,9 @@ impl World {
                     node,
                     moving,
                     "it does not soak, or that is known",
-                )
+                )?;
+                let fits = fact.shard().is_none_or(|shard| *shard == moving.source || *shard == moving.target);
+                require(fits && fact.is_bounded(), node, moving, "no shard of this move has that")
             }
             _ => Ok(()),
         }

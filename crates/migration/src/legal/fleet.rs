@@ -3,6 +3,7 @@
 use super::{Illegal, SERIALS_MAX};
 use crate::event::Event;
 use crate::node::{CertificateState, Migration, Node};
+use crate::record::{ORDERED_BY_BYTES_MAX, Order, RECEIPT_BYTES_MAX};
 use crate::world::{EnrolmentGrant, Limits, World};
 use shardlift_model::{NodeId, ServerName, Sha256, ShardId};
 
@@ -54,10 +55,33 @@ impl World {
                 let moves = known.migration.as_ref().is_some_and(Migration::changes_hands);
                 if moves || known.generation != *generation { wrong("it changes hands") } else { Ok(()) }
             }
+            Event::OrderGiven { order, by, .. } => self.order(order, by),
+            Event::ReceiptIssued { node, generation, receipt, .. } => {
+                let known = self.known_node(node)?;
+                let wrong = |why| Err(Illegal::Receipt { node: node.clone(), why });
+                if receipt.is_empty() || receipt.len() > RECEIPT_BYTES_MAX {
+                    return wrong("it is empty or too long");
+                }
+                let due = known.receipt_due(*generation).is_some();
+                if due { Ok(()) } else { wrong("no completed move of this generation waits for one") }
+            }
             Event::StatusTokenGranted { token, .. } if self.status_tokens.contains_key(token) => {
                 Err(Illegal::StatusToken)
             }
             _ => Ok(()),
+        }
+    }
+
+    fn order(&self, order: &Order, by: &str) -> Result<(), Illegal> {
+        if by.is_empty() || by.len() > ORDERED_BY_BYTES_MAX {
+            return Err(Illegal::Order("nobody has this name"));
+        }
+        match order {
+            Order::Plan { revision } if *revision == self.plan_revision() => Ok(()),
+            Order::Plan { .. } => Err(Illegal::Order("the plan is not the one in force")),
+            Order::Start { batch } | Order::Release { batch, .. } if self.batches.contains_key(batch) => Ok(()),
+            Order::Start { batch } | Order::Release { batch, .. } => Err(Illegal::UnknownBatch(batch.clone())),
+            Order::AcceptDamaged { node } => self.moving(node).map(drop),
         }
     }
 

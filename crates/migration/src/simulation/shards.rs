@@ -159,6 +159,11 @@ impl Shards {
                 return vec![Input::CutoverClear { batch: batch.clone(), idle, routers: !fail }];
             }
             Effect::SyncRouters { .. } => vec![],
+            Effect::IssueReceipt { node, generation } if !fail => {
+                let receipt = format!("receipt of {node} at {generation}");
+                return vec![Input::RecordReceipt { node: node.clone(), generation: *generation, receipt }];
+            }
+            Effect::IssueReceipt { .. } => vec![],
         };
         let (Some((node, _)), Some(token)) = (effect.goes_to(), effect.token()) else { return vec![] };
         outcomes.into_iter().map(|outcome| Input::Answer { node: node.clone(), token, outcome }).collect()

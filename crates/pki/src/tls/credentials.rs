@@ -47,10 +47,10 @@ impl CredentialPaths {
 
 /// One consistent set.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     pub(super) key: Arc<CertifiedKey>,
     /// The same with the root at the end, for clients that know the root by its fingerprint.
-    pub(super) key_with_root: Arc<CertifiedKey>,
+    pub(crate) key_with_root: Arc<CertifiedKey>,
     /// Cluster and older CAs.
     pub(super) trust: Arc<TrustDomains>,
     /// The cluster alone.
@@ -123,7 +123,7 @@ impl Credentials {
         &self.paths
     }
 
-    pub(super) fn loaded(&self) -> Arc<Loaded> {
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
         self.loaded.load_full()
     }
 }

@@ -1,9 +1,13 @@
 //! Questions: what is here and how it is doing. They change nothing.
 
+use super::fault::of_engine;
 use super::{Control, message};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
 use shardlift_model::NodeId;
+
+/// Certificates that a history names.
+const CERTIFICATES_NAMED_MAX: usize = 8;
 
 /// Most nodes of one page.
 const PAGE_MAX: u32 = 1000;
@@ -43,6 +47,23 @@ impl Control {
 
     pub(super) async fn get_node(&self, request: v1::GetNodeRequest) -> Result<v1::NodeStatus, Fault> {
         self.status(&convert::node(&request.node)?)
+    }
+
+    pub(super) async fn get_history(&self, request: v1::GetHistoryRequest) -> Result<v1::NodeHistory, Fault> {
+        let node = convert::node(&request.node)?;
+        let unknown = || Fault::new(FaultKind::NotFound, format!("node {node} is not on this shard"));
+        let snapshots = self.engine.node(&node).ok_or_else(unknown)?.snapshots;
+        let mut side = self.engine.side_data(&node).await.map_err(of_engine)?;
+        side.seen_certificates.sort_by_key(|seen| std::cmp::Reverse(seen.last_seen));
+        let last = side.seen_certificates.iter().take(CERTIFICATES_NAMED_MAX);
+        Ok(v1::NodeHistory {
+            snapshots,
+            sessions: side.sessions.len() as u64,
+            credentials: self.jobs.credential_lines(&node).await?,
+            certificates: side.seen_certificates.len() as u64,
+            last_certificates: last.map(message::certificate_message).collect(),
+            settings: Some(message::settings_message(&side.settings)),
+        })
     }
 
     /// A node as it is now.

@@ -155,6 +155,13 @@ impl ReplicaJobs {
         }
     }
 
+    /// How many password lines the account of a node has here.
+    pub(crate) async fn credential_lines(&self, node: &NodeId) -> Result<u64, Fault> {
+        let (passwords, account) = (Arc::clone(&self.passwords), node.account().to_owned());
+        let counted = shardlift_net::spawn_blocking(move || passwords.lines_of(&account).len() as u64).await;
+        counted.map_err(Fault::internal)
+    }
+
     /// What an operator sees of a job.
     #[must_use]
     pub fn status(&self, node: &NodeId) -> Option<v1::Replica> {

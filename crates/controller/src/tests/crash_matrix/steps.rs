@@ -141,6 +141,8 @@ impl Found {
             }
             // These ask and change nothing.
             Effect::WatchSoak { verify: false, .. } | Effect::WatchReplica { .. } | Effect::AskCutover { .. } => {}
+            // Nothing is sent: facts are signed and recorded, once (`tests/receipts.rs`).
+            Effect::IssueReceipt { .. } => {}
         }
     }
 }

@@ -18,6 +18,7 @@ fn line(effect: &Effect) -> String {
             format!("watch soak {writer} {follower} verify {verify} {token}")
         }
         Effect::AskCutover { batch, idle } => format!("ask {batch} idle {:?}", idle.as_ref().map(Vec::len)),
+        Effect::IssueReceipt { node, generation } => format!("receipt of {node} at {generation}"),
         Effect::SyncRouters { version } => format!("routes {version}"),
         Effect::Probe { token, server_name, shard, generation, .. } => {
             format!("probe {server_name} at {shard} generation {generation} {token}")
@@ -59,9 +60,9 @@ fn every_stage_runs_what_it_needs_and_no_more() {
         deposing: Depose to b for n1 1.5.4, routes 3
         releasing: EndLegacyCredentials to b for n1 1.4.6, routes 2
         quarantining: Quarantine to a for n1 1.4.7, routes 2
-        released: routes 2
-        restoring: Restore to a for n1 1.4.9, routes 2
-        resuming: StartReplica to a for n1 1.4.10, routes 2
+        released: receipt of n1 at 4, routes 2
+        restoring: Restore to a for n1 1.4.9, receipt of n1 at 4, routes 2
+        resuming: StartReplica to a for n1 1.4.10, receipt of n1 at 4, routes 2
         unfencing: Unfence to a for n1 1.3.10, routes 1
         discarding: DiscardReplica to b for n1 1.3.11, routes 1
         aborted: routes 1
