@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 /// How long the source may be silent.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What the source has for an object that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
