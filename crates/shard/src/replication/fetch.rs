@@ -62,6 +62,7 @@ impl Replica {
     }
 
     async fn transfer(&self, transfer: Transfer) -> Result<Harvest, PullError> {
+        let _seat = self.seat().await?;
         let permit = self.net(async { Ok(self.transfers.acquire_many(transfer.weight()).await) }).await?;
         let _permit = permit.map_err(|_closed| PullError::Interrupted)?;
         match transfer {
@@ -204,6 +205,7 @@ impl Replica {
         let piece = piece.filter(|piece| piece.position == position);
         let piece =
             piece.ok_or_else(|| PullError::Waiting("the source sends another object than asked for".to_owned()))?;
+        self.give_way(piece.data.len() as u64).await?;
         if let Some(now) = piece.record {
             if now.key != record.key {
                 return Err(PullError::Waiting("the source speaks of another object than asked for".to_owned()));

@@ -9,4 +9,5 @@ mod follow;
 mod locate;
 mod random;
 mod takeover;
+mod throttled;
 pub(crate) mod world;

@@ -12,7 +12,7 @@ use shardlift_model::{NodeId, ObjectKey, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -50,7 +50,7 @@ impl Transfer {
     pub(super) fn start(
         self,
         keys: Vec<ObjectKey>,
-        permit: OwnedSemaphorePermit,
+        permit: impl Send + 'static,
     ) -> ReceiverStream<Result<v1::ObjectChunk, Status>> {
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
         tokio::spawn(async move {
@@ -110,6 +110,7 @@ impl Transfer {
             let data = read_chunk(&mut file, record.size.saturating_sub(size))
                 .await
                 .map_err(|error| Stop::Fault(unreadable(&record.key, error)))?;
+            self.engine.may_send(&self.node, data.len() as u64).await;
             hash.update(&data);
             size += data.len() as u64;
             let last = data.len() < CHUNK_BYTES_MAX;
