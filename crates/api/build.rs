@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 24] = [
     "StatusView",
     "ShardView",
     "RouterView",
+    "ShardLimitsView",
+    "ClientLatencyView",
     "ListShardsResponse",
     "ListRoutersResponse",
     "FleetNode",

@@ -2,17 +2,19 @@
 //!
 //! [`backup`] measures `restic backup` through router and shard against the same restic to `rclone serve restic`, both
 //! over TLS with a client certificate, alternating, and compares medians. Both servers store on the same disk; only ours
-//! promises that what it acknowledged survives a power cut. [`flip`] measures what clients notice of a flip. [`moving`] measures
-//! the data plane: the same trees moved by Shardlift and by others. All figures are printed and appended to a report.
+//! promises that what it acknowledged survives a power cut. [`flip`] measures what clients notice of a flip, [`clients`] what
+//! they feel of a move. [`moving`] measures the data plane: the same trees moved by Shardlift and by others. All figures are printed and appended to a report.
 
+mod clients;
 mod flip;
 mod line;
 mod moving;
 mod report;
 
+pub use clients::{ClientsBench, clients};
 pub use flip::{FlipBench, FlipFigures, flip};
 pub use moving::{Cache, Machine, MoveBench, MoveConditions, MoveFigure, MoveGoal, MoveLimit, MoveRow, moving};
-pub use report::{Comparison, ParkedTimes, Retries, append};
+pub use report::{ClientsFirst, Comparison, ParkedTimes, Retries, append};
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::{ConnectProxy, Outcome, Rclone, RcloneOptions, Restic, TestRoot, Validity, tool};

@@ -2,7 +2,9 @@
 //! the machine is held all the same: no request fails at a flip, no client has to try again, nothing is lost.
 
 use anyhow::{Result, ensure};
-use integration_tests::bench::{Comparison, MoveConditions, MoveFigure, MoveGoal, MoveLimit, ParkedTimes, Retries};
+use integration_tests::bench::{
+    ClientsFirst, Comparison, MoveConditions, MoveFigure, MoveGoal, MoveLimit, ParkedTimes, Retries,
+};
 use integration_tests::{ProcessSpec, TestRoot, tool};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -69,6 +71,35 @@ async fn a_flip_is_measured_and_no_request_fails_and_no_client_tries_again() -> 
     let retries: Vec<Retries> = rows(&report, "retries")?;
     ensure!(retries.len() == 1 && retries[0].clients == 3, "{retries:?}");
     ensure!(retries[0].lines == 0 && retries[0].lost == 0 && retries[0].through > 0, "{}", retries[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_are_timed_with_and_without_a_move_and_none_fails() -> Result<()> {
+    let test = "clients_are_timed_with_and_without_a_move_and_none_fails";
+    if tool(test, "restic").is_none() {
+        return Ok(());
+    }
+    let root = TestRoot::new("bench-smoke-clients")?;
+    let sizes = [
+        ("SHARDLIFT_BENCH_PARTS", "clients"),
+        ("SHARDLIFT_BENCH_FIRST_CLIENTS", "2"),
+        ("SHARDLIFT_BENCH_FIRST_NODES", "2"),
+        ("SHARDLIFT_BENCH_FIRST_MIB", "8"),
+        ("SHARDLIFT_BENCH_FIRST_CLIENT_MIB", "1"),
+        ("SHARDLIFT_BENCH_FIRST_BACKUP_SECONDS", "2"),
+        ("SHARDLIFT_BENCH_FIRST_SECONDS", "3"),
+    ];
+    let report = run(&root, &sizes).await?;
+    let rows: Vec<ClientsFirst> = rows(&report, "clients")?;
+    ensure!(rows.len() == 1 && (rows[0].clients, rows[0].nodes) == (2, 2), "{rows:?}");
+    let row = &rows[0];
+    ensure!(row.requests > 20 && row.usual_p50_ms > 0.0 && row.usual_p50_ms <= row.usual_p99_ms, "{row:?}");
+    ensure!((row.latency_on - row.on_p99_ms / row.usual_p99_ms).abs() < 1e-6, "{row:?}");
+    let throughput = row.on_mebibytes_per_second / row.idle_mebibytes_per_second;
+    ensure!(row.off_mebibytes_per_second > 0.0 && (row.throughput_on - throughput).abs() < 1e-6, "{row:?}");
+    // Whether the goals are met depends on the machine.
+    ensure!(row.latency_met == (row.latency_on <= ClientsFirst::LATENCY_GOAL), "{row:?}");
     Ok(())
 }
 

@@ -35,8 +35,8 @@ macro_rules! rows {
 /// The table.
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
-        "DescribeShard", "ListNodes", "GetNode", "GetHistory", "SetNode", "OfferNode", "StartReplica", "VerifyReplica", "DeepVerify",
-        "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
+        "DescribeShard", "GetLimits", "SetLimits", "ListNodes", "GetNode", "GetHistory", "SetNode", "OfferNode", "StartReplica",
+        "VerifyReplica", "DeepVerify", "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
     "Replication" => Caller::Role(Role::Shard), [
@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = rows! {
     ];
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
-        "GetStatus", "WatchStatus", "AddShard", "ListShards", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
+        "GetStatus", "WatchStatus", "AddShard", "ListShards", "LimitShard", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
         "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan",
         "ListBatches", "StartBatch", "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode",
         "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "GetReceipt", "ListReceipts",

@@ -4,6 +4,7 @@
 mod batches;
 mod diagnose;
 mod fleet;
+mod limits;
 mod loss;
 mod parts;
 mod plans;
@@ -150,6 +151,16 @@ impl v1::operator_server::Operator for OperatorService {
     async fn list_shards(&self, _request: Request<v1::ListShardsRequest>) -> Answer<v1::ListShardsResponse> {
         let shards = self.context.shared.both(|recorded, observed| parts::shard_views(&recorded.world, observed));
         Ok(Response::new(v1::ListShardsResponse { shards }))
+    }
+
+    async fn limit_shard(&self, request: Request<v1::LimitShardRequest>) -> Answer<v1::ShardLimitsView> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let (shard, changes) = (request.shard.clone(), limits::changes(&request));
+        let result = self.limit_shard_checked(request).await;
+        if changes {
+            audit(&asker, "limit shard", &shard, &result);
+        }
+        Ok(Response::new(result?))
     }
 
     async fn add_router(&self, request: Request<v1::AddRouterRequest>) -> Answer<v1::RouterView> {

@@ -9,6 +9,7 @@ mod enrolling;
 mod fake_router;
 mod fake_shard;
 mod going_back;
+mod limiting;
 mod moving;
 mod receipts;
 mod refusing;

@@ -9,6 +9,7 @@ mod aftermath;
 mod commands;
 mod describe;
 pub(crate) mod fault;
+mod limits;
 pub(crate) mod message;
 
 use crate::engine::Engine;
@@ -88,6 +89,8 @@ macro_rules! answers {
 
 answers! {
     describe_shard(DescribeShardRequest) -> DescribeShardResponse;
+    get_limits(GetLimitsRequest) -> LimitsStatus;
+    set_limits(SetLimitsRequest) -> LimitsStatus;
     list_nodes(ListNodesRequest) -> ListNodesResponse;
     get_node(GetNodeRequest) -> NodeStatus;
     get_history(GetHistoryRequest) -> NodeHistory;

@@ -61,6 +61,7 @@ pub use upload::{Put, Upload};
 
 use crate::admission::readmission::Readmission;
 use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
+use crate::throttle::{Limits, Throttle, Work};
 use digests::Digests;
 use layout::Layout;
 use nodes::{Critical, NodeCell, Nodes, lock};
@@ -98,6 +99,8 @@ pub struct EngineConfig {
     pub forward_max: Duration,
     /// Bytes that are read again in a second by all deep verifies together; 0: without a limit.
     pub deep_verify_bytes_per_second: u64,
+    /// What replication and deep verify are allowed until an operator says otherwise.
+    pub limits: Limits,
 }
 
 /// Time enough for every router to have the new routes, and for every client to have connected anew.
@@ -122,6 +125,7 @@ impl EngineConfig {
             readmission: ReadmissionLimits::default(),
             forward_max: FORWARD_MAX,
             deep_verify_bytes_per_second: DEEP_VERIFY_BYTES_PER_SECOND,
+            limits: Limits::default(),
         }
     }
 }
@@ -135,6 +139,7 @@ pub struct Engine {
     space: Arc<Space>,
     readmission: Arc<Readmission>,
     readers: Readers,
+    throttle: Arc<Throttle>,
     writer: Writer,
     digests: Digests,
     compared_at_start: u64,
@@ -165,13 +170,15 @@ impl Engine {
         index::load(&db, &nodes)?;
         let stopped = CancellationToken::new();
         let writer = Writer::start(Arc::clone(&db), Arc::clone(&nodes), config.group_commit_window, stopped.clone())?;
+        let throttle = Arc::new(Throttle::open(&config.state, config.limits.clone())?);
         let quota = config.default_quota.map(|quota| quota.0);
         let capacity = config.capacity.map(|capacity| capacity.0);
         let mut engine = Self {
             layout: Layout::new(config.data.clone()),
             space: Arc::new(Space::new(config.data.clone(), Arc::clone(&nodes), capacity, quota)),
             readmission: Readmission::new(config.readmission),
-            readers: Readers::new(config.deep_verify_bytes_per_second),
+            readers: Readers::new(config.deep_verify_bytes_per_second, &throttle),
+            throttle,
             config,
             nodes,
             writer,
@@ -283,6 +290,29 @@ impl Engine {
     /// How new sessions are let in after promotions.
     pub(crate) const fn readmission(&self) -> &Arc<Readmission> {
         &self.readmission
+    }
+
+    /// What gives way to clients.
+    pub(crate) const fn throttle(&self) -> &Arc<Throttle> {
+        &self.throttle
+    }
+
+    /// Sends bytes of a node to another shard when it is their turn. What a fenced node's clients wait for never waits.
+    pub(crate) async fn may_send(&self, node: &NodeId, bytes: u64) {
+        self.hurry_if_fenced(node);
+        self.throttle.take(Work::Send, node, bytes).await;
+    }
+
+    /// Lets nothing stand in the way of a node whose clients wait for the end of its fence.
+    pub(crate) fn hurry_if_fenced(&self, node: &NodeId) {
+        if self.is_fenced(node) {
+            self.throttle.hurry();
+        }
+    }
+
+    /// Whether the node's clients wait for the end of its fence.
+    pub(crate) fn is_fenced(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|cell| cell.gate.is_fenced())
     }
 
     /// What all deep verifies have read and found since the store was opened.

@@ -4,7 +4,8 @@
 //! objects and journals every change; [`admission`] decides at each instant whether a client's request may go in; [`rest`] and
 //! [`auth`] speak to clients; [`replication`] lets one other shard read the node, or pulls it from there; [`forward`] passes
 //! late requests on when the node has moved away, while the copy here follows its new writer; [`control`] executes the
-//! controller's commands; [`server`] ties it together. [`session`] and [`metrics`] watch.
+//! controller's commands; [`throttle`] holds back what is not a client's while clients notice; [`server`] ties it together.
+//! [`session`] and [`metrics`] watch.
 //!
 //! Only the engine touches the folder and the index; only admission opens and closes a node to clients.
 
@@ -19,4 +20,5 @@ pub mod replication;
 pub mod rest;
 pub mod server;
 pub mod session;
+pub mod throttle;
 pub mod witness;

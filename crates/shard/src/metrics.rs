@@ -2,13 +2,14 @@
 
 use crate::admission::Staging;
 use crate::engine::{ReadCounts, Usage};
+use crate::throttle::{Standing, Work};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Labels of a client's request. Only words of the route table and numbers: a stranger cannot make new series.
@@ -31,6 +32,18 @@ struct ReasonLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WayLabel {
     way: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkLabel {
+    work: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuantileLabels {
+    action: &'static str,
+    quantile: &'static str,
+    when: &'static str,
 }
 
 /// All metrics of one shard.
@@ -56,6 +69,12 @@ pub struct Metrics {
     deep_verify_bytes: Family<WayLabel, Counter>,
     deep_verify_damaged: Counter,
     deep_verify_missing: Counter,
+    spare_rate: Gauge,
+    spare_waiting: Gauge,
+    spare_waits: Counter,
+    spare_bytes: Family<WorkLabel, Counter>,
+    spare_reason: Family<ReasonLabel, Gauge>,
+    client_seconds: Family<QuantileLabels, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -82,6 +101,12 @@ impl Default for Metrics {
             deep_verify_bytes: Family::default(),
             deep_verify_damaged: Counter::default(),
             deep_verify_missing: Counter::default(),
+            spare_rate: Gauge::default(),
+            spare_waiting: Gauge::default(),
+            spare_waits: Counter::default(),
+            spare_bytes: Family::default(),
+            spare_reason: Family::default(),
+            client_seconds: Family::default(),
         };
         metrics.register();
         metrics
@@ -106,6 +131,24 @@ impl Metrics {
         registry.register("alarms", "Objects missing or rotten without a record that says why", self.alarms.clone());
         self.register_readmission();
         self.register_deep_verify();
+        self.register_spare();
+    }
+
+    fn register_spare(&mut self) {
+        let registry = &mut self.registry;
+        let rate = self.spare_rate.clone();
+        registry.register("spare_bytes_per_second", "What replication and deep verify may have, 0 if unlimited", rate);
+        let waiting = self.spare_waiting.clone();
+        registry.register("spare_waiting_transfers", "Transfers and reads that wait for their next bytes", waiting);
+        let waits = self.spare_waits.clone();
+        registry.register("spare_waits", "How often replication or deep verify had to wait for its next bytes", waits);
+        let bytes = self.spare_bytes.clone();
+        registry.register("spare_moved_bytes", "Bytes sent to shards, written from them, and read again", bytes);
+        let reason = self.spare_reason.clone();
+        registry.register("spare_reason", "1 for the reason of the present rate", reason);
+        let seconds = self.client_seconds.clone();
+        let help = "Time that the shard takes for its clients, of a moment and as usual while nothing is moved";
+        registry.register("client_latency_seconds", help, seconds);
     }
 
     fn register_deep_verify(&mut self) {
@@ -171,11 +214,41 @@ impl Metrics {
         ConnectionGuard(self.connections.clone())
     }
 
+    fn note_spare(&self, standing: &Standing) {
+        let level = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.spare_rate.set(level(standing.rate.unwrap_or(0)));
+        self.spare_waiting.set(level(standing.waiting));
+        self.spare_waits.inner().store(standing.waits, Ordering::Relaxed);
+        for (work, bytes) in Work::ALL.into_iter().zip(standing.bytes) {
+            // Counted elsewhere, as below.
+            self.spare_bytes.get_or_create(&WorkLabel { work: work.word() }).inner().store(bytes, Ordering::Relaxed);
+        }
+        for reason in Standing::WORDS {
+            self.spare_reason.get_or_create(&ReasonLabel { reason }).set((reason == standing.word).into());
+        }
+        for seen in &standing.operations {
+            for (when, times) in [("now", seen.now), ("usual", seen.usual)] {
+                for (quantile, time) in [("0.5", times.p50), ("0.99", times.p99)] {
+                    let labels = QuantileLabels { action: seen.operation.word(), quantile, when };
+                    let known = if times.requests >= 1.0 { time.as_secs_f64() } else { f64::NAN };
+                    self.client_seconds.get_or_create(&labels).set(known);
+                }
+            }
+        }
+    }
+
     /// All metrics as text, with the shard's present usage and re-admission, and what its deep verifies have read.
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn render(&self, usage: Usage, staging: Staging, read: ReadCounts) -> Result<String, std::fmt::Error> {
+    pub(crate) fn render(
+        &self,
+        usage: Usage,
+        staging: Staging,
+        read: ReadCounts,
+        standing: &Standing,
+    ) -> Result<String, std::fmt::Error> {
+        self.note_spare(standing);
         let level = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.capacity_bytes.set(level(usage.capacity.0));
         self.free_bytes.set(level(usage.free.0));
@@ -210,6 +283,7 @@ impl Drop for ConnectionGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::throttle::{Limits, Throttle};
     use shardlift_model::ByteCount;
 
     #[test]
@@ -221,7 +295,10 @@ mod tests {
         let usage = Usage { capacity: ByteCount(9), free: ByteCount(4), nodes: 2, alarms: 1 };
         let staging = Staging { per_second: 40, waiting: 3, delayed: 7, let_in: 9 };
         let read = ReadCounts { direct_bytes: 5, cached_bytes: 6, damaged: 1, missing: 2 };
-        let text = metrics.render(usage, staging, read).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { cap: Some(5 << 20), ..Limits::default() };
+        let standing = Throttle::open(folder.path(), limits).unwrap().standing();
+        let text = metrics.render(usage, staging, read, &standing).unwrap();
         for line in [
             "shardlift_shard_requests_total{action=\"store\",status=\"200\"} 1",
             "shardlift_shard_refused_connections_total{reason=\"handshake\"} 1",
@@ -236,10 +313,17 @@ mod tests {
             "shardlift_shard_deep_verify_read_bytes_total{way=\"cached\"} 6",
             "shardlift_shard_deep_verify_damaged_objects_total 1",
             "shardlift_shard_deep_verify_missing_objects_total 2",
+            "shardlift_shard_spare_bytes_per_second 5242880",
+            "shardlift_shard_spare_reason{reason=\"cap\"} 1",
+            "shardlift_shard_spare_reason{reason=\"held\"} 0",
+            "shardlift_shard_spare_moved_bytes_total{work=\"sent\"} 0",
+            "shardlift_shard_client_latency_seconds{action=\"store\",quantile=\"0.99\",when=\"usual\"} NaN",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         drop(guard);
-        assert!(metrics.render(usage, staging, read).unwrap().contains("shardlift_shard_open_connections 0"));
+        assert!(
+            metrics.render(usage, staging, read, &standing).unwrap().contains("shardlift_shard_open_connections 0")
+        );
     }
 }

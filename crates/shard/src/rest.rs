@@ -29,6 +29,7 @@ use crate::engine::{Engine, NodeSnapshot, now};
 use crate::forward::{Forwarder, Hop};
 use crate::metrics::Metrics;
 use crate::session::{Deed, Sessions};
+use crate::throttle::Operation;
 use answer::{Answer, Reply};
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -137,13 +138,20 @@ impl Rest {
     async fn act(&self, asked: Asked, permit: Option<Permit>, request: Request<Incoming>) -> Answer {
         let (began, method) = (Instant::now(), request.method().clone());
         let Asked { node, target, action, .. } = asked;
+        let throttle = self.engine.throttle();
+        let _client = throttle.client();
+        let mut own = throttle.own_time();
         let done = match (action, target, permit) {
             (Action::Create, Target::Repository(_), permit) => self.create(&node, &request, permit).await,
-            (Action::List, Target::Listing(_, kind), Some(permit)) => self.list(&node, kind, &request, permit).await,
-            (Action::Measure, Target::Object(_, key), Some(permit)) => self.measure(&node, key, permit).await,
-            (Action::Read, Target::Object(_, key), Some(permit)) => self.read(&node, key, &request, permit).await,
+            (Action::List, Target::Listing(_, kind), Some(permit)) => {
+                own.of(self.list(&node, kind, &request, permit)).await
+            }
+            (Action::Measure, Target::Object(_, key), Some(permit)) => own.of(self.measure(&node, key, permit)).await,
+            (Action::Read, Target::Object(_, key), Some(permit)) => {
+                own.of(self.read(&node, key, &request, permit)).await
+            }
             (Action::Store, Target::Object(_, key), Some(permit)) => self.store(&node, key, request, permit).await,
-            (Action::Delete, Target::Object(_, key), Some(permit)) => self.delete(&node, key, permit).await,
+            (Action::Delete, Target::Object(_, key), Some(permit)) => own.of(self.delete(&node, key, permit)).await,
             // The route table pairs each action with its path kind.
             _ => Err(Reply::Nothing),
         };
@@ -154,6 +162,9 @@ impl Rest {
             // Its time is mostly its client's; the shard's part of it is measured where it is done.
             (_, Action::Store) => {}
             _ => readmission.done(began.elapsed()),
+        }
+        if let Some(operation) = action.operation() {
+            own.done(operation);
         }
         if answer.status().is_client_error() || answer.status().is_server_error() {
             self.note(&node, Deed::Failed).await;
@@ -191,6 +202,17 @@ fn row(target: &Target, request: &Request<Incoming>) -> Result<&'static Row, Rep
 }
 
 impl Action {
+    /// What is measured of it here; a store is measured where it is done.
+    const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::List => Some(Operation::List),
+            Self::Measure => Some(Operation::Measure),
+            Self::Read => Some(Operation::Read),
+            Self::Delete => Some(Operation::Delete),
+            Self::Create | Self::Store => None,
+        }
+    }
+
     /// The word used in metrics.
     const fn word(self) -> &'static str {
         match self {

@@ -17,10 +17,10 @@ pub use nodes::{
 pub use plans::{PlanCommand, PlanDraft};
 pub use receipts::{Expected, ExportReceipts, Fact, ReceiptCommand, ShowReceipt, VerifyReceipts};
 pub use roles::{
-    ClientAuthWord, InitArguments, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard, RouterCommand,
-    RunRole, ShardCommand,
+    ClientAuthWord, InitArguments, LimitShard, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard,
+    RouterCommand, RunRole, ShardCommand,
 };
-pub use values::{HostName, NamedReason, NodeSeq, Pace, Quota, Span, Switch};
+pub use values::{Ceiling, HostName, NamedReason, NodeSeq, Pace, Quota, Span, Switch};
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};

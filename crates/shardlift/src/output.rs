@@ -4,12 +4,14 @@
 //! anything that could steer a terminal.
 
 mod fleet;
+mod limits;
 mod receipt;
 mod tables;
 mod verify;
 mod way_back;
 
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
+pub(crate) use limits::limits_text;
 pub(crate) use receipt::receipt_text;
 pub(crate) use tables::{batch_table, check_text, progress, router_table, shard_table, status_text};
 pub(crate) use verify::{verify_line, verify_text};

@@ -76,6 +76,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Shard { command: Some(command), .. } => match command {
             ShardCommand::Add { shard, control } => parts::add_shard(global, &shard, control).await,
             ShardCommand::List => parts::list_shards(global).await,
+            ShardCommand::Limits(arguments) => parts::limit_shard(global, arguments).await,
             ShardCommand::Prepare(arguments) => prepare::shard(global, *arguments).await,
         },
         Command::Router { command: Some(command), .. } => match command {

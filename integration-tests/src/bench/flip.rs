@@ -18,13 +18,14 @@ use super::report::{ParkedTimes, Retries};
 use crate::bench::line::Line;
 use crate::{eventually, tool};
 use anyhow::{Context as _, Result, ensure};
+pub(super) use ground::copy_files;
 use ground::{Batch, CUSTOMER, Ground};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use story::Flip;
 use tokio::task::JoinSet;
-use writer::{Lived, Signals, work};
+pub(super) use writer::{Lived, Signals, work as store_objects};
 
 /// How long all clients may take to store their first objects.
 const WARM_TIME_MAX: Duration = Duration::from_secs(120);
@@ -100,7 +101,7 @@ async fn parked(ground: &Ground, batch: &Batch, rate: u32) -> Result<ParkedTimes
         let line = Line::new(peer.address, &peer.server_name, &peer.ca_pem, peer.owner.certificate_pem.as_deref())?;
         // Not all at the same moment.
         let delay = pace * number / nodes;
-        writers.spawn(work(line, node.clone(), pace, delay, Arc::clone(&signals)));
+        writers.spawn(store_objects(line, node.clone(), pace, delay, Arc::clone(&signals), |_, _| ()));
     }
     let flipped = flip_under_way(ground, batch, &signals).await;
     signals.stop.store(true, Ordering::SeqCst);
@@ -124,7 +125,7 @@ async fn flip_under_way(ground: &Ground, batch: &Batch, signals: &Signals) -> Re
 }
 
 /// The value that this part of all values does not exceed; `sorted` is not empty.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted[rank.min(sorted.len()) - 1]
 }

@@ -138,6 +138,87 @@ impl fmt::Display for Retries {
     }
 }
 
+/// What clients feel of a move, with clients first and without, and what the move gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientsFirst {
+    /// The benchmark.
+    pub bench: String,
+    /// Clients that backed up.
+    pub clients: usize,
+    /// Nodes that left.
+    pub nodes: usize,
+    /// Size of each, in MiB.
+    pub mebibytes: u64,
+    /// Requests of clients that were timed.
+    pub requests: usize,
+    /// Half of the requests without a move took no longer.
+    pub usual_p50_ms: f64,
+    /// 99 of 100 took no longer.
+    pub usual_p99_ms: f64,
+    /// During a move, clients first.
+    pub on_p50_ms: f64,
+    /// The same.
+    pub on_p99_ms: f64,
+    /// During a move, clients first switched off.
+    pub off_p50_ms: f64,
+    /// The same.
+    pub off_p99_ms: f64,
+    /// Half of the whole backups without a move took no longer.
+    pub usual_backup_s: Option<f64>,
+    /// During a move, clients first.
+    pub on_backup_s: Option<f64>,
+    /// During a move, clients first switched off.
+    pub off_backup_s: Option<f64>,
+    /// The move without clients.
+    pub idle_mebibytes_per_second: f64,
+    /// The move with them, clients first.
+    pub on_mebibytes_per_second: f64,
+    /// The move with them, clients first switched off.
+    pub off_mebibytes_per_second: f64,
+    /// p99 with the move by p99 without, clients first.
+    pub latency_on: f64,
+    /// Clients first switched off.
+    pub latency_off: f64,
+    /// Throughput with clients by throughput without, clients first.
+    pub throughput_on: f64,
+    /// Clients first switched off.
+    pub throughput_off: f64,
+    /// Why the source's pace was what it was.
+    pub reasons: Vec<String>,
+    /// Whether clients felt as little as they should.
+    pub latency_met: bool,
+    /// Whether the move got as much as it should.
+    pub throughput_met: bool,
+    /// Whether clients felt more with clients first switched off.
+    pub off_is_worse: bool,
+}
+
+impl ClientsFirst {
+    /// What `latency_on` may be at most.
+    pub const LATENCY_GOAL: f64 = 1.3;
+    /// What `throughput_on` has to be at least.
+    pub const THROUGHPUT_GOAL: f64 = 0.6;
+}
+
+impl fmt::Display for ClientsFirst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bench, clients, nodes, mebibytes, usual_p50_ms, usual_p99_ms, on_p99_ms, off_p99_ms, .. } = self;
+        let Self { latency_on, latency_off, throughput_on, throughput_off, idle_mebibytes_per_second, .. } = self;
+        write!(
+            f,
+            "{bench}: {clients} clients, {nodes} nodes of {mebibytes} MiB leave: p99 {usual_p99_ms:.1} ms without the move (p50 \
+             {usual_p50_ms:.1} ms), {on_p99_ms:.1} ms with it: {latency_on:.2} times, goal at most {:.1} {}; throughput \
+             {throughput_on:.2} of {idle_mebibytes_per_second:.0} MiB/s, goal at least {:.1} {}; clients first switched off: p99 \
+             {off_p99_ms:.1} ms, {latency_off:.2} times; throughput {throughput_off:.2}{}",
+            Self::LATENCY_GOAL,
+            verdict(self.latency_met),
+            Self::THROUGHPUT_GOAL,
+            verdict(self.throughput_met),
+            if self.off_is_worse { "" } else { " (not worse for clients)" },
+        )
+    }
+}
+
 /// Adds one line to the report, a JSON list that is made when it is not there.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip,move` | the parts to run |
+//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip,move,clients` | the parts to run |
 //! | `SHARDLIFT_BENCH_REPORT` | `target/bench/report.json` | the file that figures are appended to |
 //! | `SHARDLIFT_BENCH_MIB` | 2048 | backup: size of one backup |
 //! | `SHARDLIFT_BENCH_ROUNDS` | 3 | backup: rounds |
@@ -14,6 +14,12 @@
 //! | | | 1000 on two cores are full before the flip begins, and the longest delta a flip allows is what is measured |
 //! | `SHARDLIFT_BENCH_CLIENTS` | 32 | flip: real backups through a flip of their own |
 //! | `SHARDLIFT_BENCH_CLIENT_MIB` | 16 | flip: new bytes in each of these |
+//! | `SHARDLIFT_BENCH_FIRST_CLIENTS` | 16 | clients: clients that back up |
+//! | `SHARDLIFT_BENCH_FIRST_NODES` | 20 | clients: nodes that leave, in each of three moves |
+//! | `SHARDLIFT_BENCH_FIRST_MIB` | 128 | clients: size of each of these nodes |
+//! | `SHARDLIFT_BENCH_FIRST_CLIENT_MIB` | 8 | clients: new bytes in each backup |
+//! | `SHARDLIFT_BENCH_FIRST_BACKUP_SECONDS` | 20 | clients: from one backup of a client to its next |
+//! | `SHARDLIFT_BENCH_FIRST_SECONDS` | 30 | clients: how long clients are watched without a move, twice |
 //! | `SHARDLIFT_BENCH_MOVE_MIB` | 4096 | move: size of the tree of large objects, and of what is in the real repository |
 //! | `SHARDLIFT_BENCH_MOVE_OBJECTS` | 200000 | move: objects of the tree of small ones |
 //! | `SHARDLIFT_BENCH_MOVE_ROUNDS` | 5 | move: rounds |
@@ -25,7 +31,9 @@
 //! | `SHARDLIFT_BENCH_MOVE_SVG` | `move.svg` beside the report | move: the picture |
 
 use anyhow::{Context as _, Result, ensure};
-use integration_tests::bench::{BackupBench, FlipBench, MoveBench, append, backup, flip, moving};
+use integration_tests::bench::{
+    BackupBench, ClientsBench, FlipBench, MoveBench, append, backup, clients, flip, moving,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -91,13 +99,27 @@ async fn measure_move(report: &Path) -> Result<()> {
     moving(&bench, |row| append(report, row)).await
 }
 
+async fn measure_clients(report: &Path) -> Result<()> {
+    let bench = ClientsBench {
+        clients: number("SHARDLIFT_BENCH_FIRST_CLIENTS", "16")?,
+        nodes: number("SHARDLIFT_BENCH_FIRST_NODES", "20")?,
+        mebibytes: number("SHARDLIFT_BENCH_FIRST_MIB", "128")?,
+        client_mebibytes: number("SHARDLIFT_BENCH_FIRST_CLIENT_MIB", "8")?,
+        backup_seconds: number("SHARDLIFT_BENCH_FIRST_BACKUP_SECONDS", "20")?,
+        seconds: number("SHARDLIFT_BENCH_FIRST_SECONDS", "30")?,
+    };
+    let figures = clients(&bench).await?;
+    println!("{figures}");
+    append(report, &figures)
+}
+
 async fn measure() -> Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/report.json");
     let report = PathBuf::from(text("SHARDLIFT_BENCH_REPORT", default));
-    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip,move");
+    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip,move,clients");
     let parts: Vec<&str> = parts.split(',').map(str::trim).collect();
-    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip", "move"].contains(part)).collect();
-    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup, flip and move");
+    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip", "move", "clients"].contains(part)).collect();
+    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup, flip, move and clients");
     if parts.contains(&"backup") {
         measure_backup(&report).await?;
     }
@@ -106,6 +128,9 @@ async fn measure() -> Result<()> {
     }
     if parts.contains(&"move") {
         measure_move(&report).await?;
+    }
+    if parts.contains(&"clients") {
+        measure_clients(&report).await?;
     }
     println!("appended to {}", report.display());
     Ok(())

@@ -36,6 +36,7 @@ fn shard_view(world: &World, observed: &Observed, shard: &Shard) -> v1::ShardVie
         nodes: nodes as u64,
         reachable: seen.is_some_and(crate::observed::ShardSeen::is_reachable),
         problem: seen.map_or_else(|| "not seen yet".to_owned(), |seen| seen.problem.clone().unwrap_or_default()),
+        pace: about.map_or_else(String::new, |about| about.pace.clone()),
     }
 }
 

@@ -53,6 +53,28 @@ impl ShardControl for FakeShard {
         }))
     }
 
+    async fn get_limits(&self, _: Request<v1::GetLimitsRequest>) -> Answer<v1::LimitsStatus> {
+        self.yard.reach(&self.shard)?;
+        Ok(Response::new(self.yard.with(|copies| copies.limits.entry(self.shard.clone()).or_default().1.clone())))
+    }
+
+    async fn set_limits(&self, request: Request<v1::SetLimitsRequest>) -> Answer<v1::LimitsStatus> {
+        self.yard.reach(&self.shard)?;
+        let request = request.into_inner();
+        let set = self.yard.with(|copies| {
+            let (term, present) = copies.limits.entry(self.shard.clone()).or_default();
+            if request.term < *term || request.revision != present.revision {
+                return Err(Fault::new(FaultKind::Refused, "the limits were changed meanwhile"));
+            }
+            *term = request.term;
+            present.revision += 1;
+            present.cap_bytes_per_second = request.bytes_per_second.unwrap_or(present.cap_bytes_per_second);
+            present.windows = request.windows.unwrap_or_else(|| present.windows.clone());
+            Ok(present.clone())
+        });
+        Ok(Response::new(set?))
+    }
+
     async fn list_nodes(&self, request: Request<v1::ListNodesRequest>) -> Answer<v1::ListNodesResponse> {
         self.yard.reach(&self.shard)?;
         let after = request.into_inner().after;

@@ -25,6 +25,8 @@ pub(super) struct Copies {
     pub(super) mishaps: Mishaps,
     /// Deep verifies that are begun do not end.
     pub(super) slow_readers: bool,
+    /// What shards allow, each with the term that set it.
+    pub(super) limits: BTreeMap<ShardId, (u64, v1::LimitsStatus)>,
     /// Shards that answer nobody.
     pub(super) gone: BTreeSet<ShardId>,
     /// Below this generation, no router passes clients of a node to anybody any more.

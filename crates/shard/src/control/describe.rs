@@ -18,6 +18,7 @@ const PAGE_DEFAULT: u32 = 200;
 impl Control {
     pub(super) async fn describe_shard(&self, _: v1::DescribeShardRequest) -> Result<v1::DescribeShardResponse, Fault> {
         let usage = self.engine.usage();
+        let standing = self.engine.throttle().standing();
         Ok(v1::DescribeShardResponse {
             shard: self.about.shard.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -27,6 +28,8 @@ impl Control {
             client_address: self.about.client_address.clone(),
             peer_address: self.about.peer_address.clone(),
             alarms: usage.alarms,
+            bytes_per_second: standing.rate.unwrap_or(0),
+            pace: standing.reason,
         })
     }
 

@@ -201,7 +201,7 @@ impl Reader {
     async fn read_all(&self) -> Result<(), EngineError> {
         let begun = self.run.state().record;
         tracing::info!(node = %self.cell.id, token = %begun.token, from = begun.objects_read, "the own bytes are read again");
-        let pace = self.engine.readers.pace(begun.bytes_per_second);
+        let pace = self.engine.readers.pace(&self.cell.id, begun.bytes_per_second);
         let mut walk = Walk::new(&self.engine, &self.cell, begun.after);
         let (mut recorded_at, mut since) = (Instant::now(), 0);
         while let Some(record) = walk.next().await? {

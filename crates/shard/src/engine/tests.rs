@@ -82,7 +82,7 @@ pub(crate) struct Reread {
 
 /// Reads all objects of a node again, with nothing recorded of how far it is.
 pub(crate) async fn reread(engine: &Arc<Engine>, node: &NodeId) -> Reread {
-    let (cell, pace) = (engine.cell(node).unwrap(), engine.readers.pace(0));
+    let (cell, pace) = (engine.cell(node).unwrap(), engine.readers.pace(node, 0));
     let mut walk = Walk::new(engine, &cell, None);
     let mut found = Reread { objects: 0, bytes: 0, mismatched: Vec::new() };
     while let Some(record) = walk.next().await.unwrap() {

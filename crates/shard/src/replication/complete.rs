@@ -18,6 +18,7 @@ impl Replica {
     /// Goes to the state and says what is here then; the caller compares. What belongs to the node besides its objects is read
     /// meanwhile: the source stands still.
     pub(super) async fn complete(&mut self, expected: FinalState) -> Result<FinalState, PullError> {
+        self.copy.hurry();
         let source = self.source.clone();
         let reading = AbortOnDropHandle::new(tokio::spawn(async move { source.side_data().await }));
         let state = self.go_to(expected).await?;

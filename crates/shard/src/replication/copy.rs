@@ -9,6 +9,7 @@ use crate::engine::{
     DeepVerifyId, DeepVerifyRecord, DigestPart, Engine, EngineError, NodeSnapshot, PutError, ReplicaPhase,
     ReplicaRecord, ReplicaUpload, VerifiedRecord,
 };
+use crate::throttle::{Seat, Work};
 use bytes::Bytes;
 use shardlift_model::digest::{Digest, Prefix};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256, Token};
@@ -29,6 +30,21 @@ pub(crate) struct Copy {
 impl Copy {
     pub(crate) const fn new(engine: Arc<Engine>, passwords: Arc<Passwords>, node: NodeId) -> Self {
         Self { engine, passwords, node }
+    }
+
+    /// Waits until so many bytes of what the source sends may be written.
+    pub(crate) async fn may_write(&self, bytes: u64) {
+        self.engine.throttle().take(Work::Write, &self.node, bytes).await;
+    }
+
+    /// The copy goes to its final state: nothing is held back for a moment.
+    pub(crate) fn hurry(&self) {
+        self.engine.throttle().hurry();
+    }
+
+    /// Waits until one more transfer may be pulled.
+    pub(crate) async fn pull(&self) -> Seat {
+        self.engine.throttle().pull().await
     }
 
     pub(crate) const fn node(&self) -> &NodeId {

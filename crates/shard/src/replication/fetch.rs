@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Transfers of one node at the same time.
 const STREAMS_MAX: usize = 4;
 
+/// What is taken of the rate at once: so little that all who share it go on all the time.
+const PIECE_BYTES: u64 = 128 * 1024;
+
 /// What became of one object.
 enum Outcome {
     /// As long as the source's record says, in memory.
@@ -63,6 +66,7 @@ impl Replica {
     }
 
     async fn transfer(&self, transfer: Transfer) -> Result<Harvest, PullError> {
+        let _seat = self.seat().await?;
         let permit = self.net(async { Ok(self.transfers.acquire_many(transfer.weight()).await) }).await?;
         let _permit = permit.map_err(|_closed| PullError::Interrupted)?;
         match transfer {
@@ -111,6 +115,7 @@ impl Replica {
         if record.size > LARGE_BYTES {
             return Err(PullError::Waiting(format!("{} has grown at the source", wanted.key)));
         }
+        self.give_way(record.size).await?;
         let mut data = vec![0; usize::try_from(record.size).unwrap_or(0)];
         let mut filled = 0;
         let mut beyond = [0; 1];
@@ -150,7 +155,7 @@ impl Replica {
                 }
             };
             let mut upload = self.copy.begin(record).await?;
-            let mut size = 0;
+            let (mut size, mut due) = (0, 0);
             let source_read = loop {
                 let bytes = match self.net(fetching.read(upload.room())).await? {
                     Got::Bytes(bytes) => bytes,
@@ -161,8 +166,13 @@ impl Replica {
                 if size > record.size {
                     return Err(longer(&record));
                 }
+                due += bytes as u64;
+                if due >= PIECE_BYTES {
+                    self.give_way(std::mem::take(&mut due)).await?;
+                }
                 upload.filled(bytes).await?;
             };
+            self.give_way(due).await?;
             drop(fetching);
             let arrived = upload.complete().await?;
             let reading = Reading { size: arrived.size(), found: arrived.sha256(), record, source_read };

@@ -11,6 +11,7 @@ use super::job::{Completion, Shared};
 use super::source::Source;
 use super::verify::Verification;
 use crate::engine::{EngineError, ReplicaPhase};
+use crate::throttle::Seat;
 use shardlift_api::fault::chain;
 use shardlift_model::ObjectKey;
 use std::collections::BTreeSet;
@@ -149,6 +150,26 @@ impl Replica {
             () = self.shared.end.cancelled() => Err(PullError::Interrupted),
             answer = asked => answer,
         }
+    }
+
+    /// Lets this shard's clients go first, with bytes that have arrived. The last changes of a node whose clients wait go at once.
+    pub(super) async fn give_way(&self, bytes: u64) -> Result<(), PullError> {
+        if self.shared.wish().complete.is_some() {
+            self.copy.hurry();
+        }
+        let turn = async {
+            self.copy.may_write(bytes).await;
+            Ok(())
+        };
+        self.net(turn).await
+    }
+
+    /// The seat of a transfer; none is needed for the last changes.
+    pub(super) async fn seat(&self) -> Result<Option<Seat>, PullError> {
+        if self.shared.wish().complete.is_some() {
+            return Ok(None);
+        }
+        self.net(async { Ok(Some(self.copy.pull().await)) }).await
     }
 
     async fn until<T>(&self, waited: impl Future<Output = T>) {

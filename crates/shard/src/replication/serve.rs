@@ -11,6 +11,7 @@ use crate::control::fault::of_engine;
 use crate::engine::{Change, DigestPart, Engine, Op};
 use crate::replication::locate::PLACES_MAX;
 use crate::replication::side::Side;
+use crate::throttle::Seat;
 use futures::{Stream, StreamExt as _};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::replication_server::Replication;
@@ -39,6 +40,9 @@ const SEND_BYTES: usize = 512 * 1024;
 
 /// Longest wait for a change.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a transfer may wait for others to end; whoever asked waits for longer.
+const SEAT_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// What was sent to other shards. Only grows.
 #[derive(Debug, Default)]
@@ -121,9 +125,22 @@ impl Serving {
         let shard = peer.and_then(Peer::identity).filter(|identity| identity.role() == Role::Shard);
         let offered_to = self.engine.node(&node).and_then(|snapshot| snapshot.offered_to);
         match (shard, offered_to) {
-            (Some(shard), Some(offered_to)) if shard.name() == offered_to.as_str() => Ok(node),
+            (Some(shard), Some(offered_to)) if shard.name() == offered_to.as_str() => {
+                self.engine.hurry_if_fenced(&node);
+                Ok(node)
+            }
             _ => Err(Fault::new(FaultKind::Forbidden, "the node is not offered to this shard")),
         }
+    }
+
+    /// The seat of a transfer; none is needed for the last changes of a node whose clients wait.
+    async fn seat(&self, node: &NodeId) -> Result<Option<Seat>, Fault> {
+        if self.engine.is_fenced(node) {
+            return Ok(None);
+        }
+        let seat = tokio::time::timeout(SEAT_TIME_MAX, self.engine.throttle().serve()).await;
+        let taken = |_| Fault::new(FaultKind::Unavailable, "as many transfers as this shard may serve are under way");
+        seat.map(Some).map_err(taken)
     }
 
     async fn page(&self, node: &NodeId, request: v1::ListObjectsRequest) -> Result<v1::ListObjectsResponse, Fault> {

@@ -12,4 +12,5 @@ mod locate;
 mod random;
 mod stand_in;
 mod takeover;
+mod throttled;
 pub(crate) mod world;

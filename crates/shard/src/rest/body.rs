@@ -2,6 +2,7 @@
 //! until they are sent, so that a request counts as in flight for as long as it is. What another shard sends ends when forwarding does.
 
 use crate::admission::{Onward, Permit};
+use crate::throttle::Client;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -33,6 +34,7 @@ pub(crate) struct FilePart {
     buffer: BytesMut,
     remaining: u64,
     _permit: Permit,
+    _client: Client,
 }
 
 #[derive(Debug)]
@@ -49,8 +51,14 @@ impl Body {
     }
 
     /// The next `length` bytes of a file, from where it stands.
-    pub(crate) fn part(file: File, length: u64, permit: Permit) -> Self {
-        Self::File(Box::new(FilePart { file, buffer: BytesMut::new(), remaining: length, _permit: permit }))
+    pub(crate) fn part(file: File, length: u64, permit: Permit, client: Client) -> Self {
+        Self::File(Box::new(FilePart {
+            file,
+            buffer: BytesMut::new(),
+            remaining: length,
+            _permit: permit,
+            _client: client,
+        }))
     }
 
     /// What another shard sends.

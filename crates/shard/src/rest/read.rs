@@ -68,7 +68,7 @@ impl Rest {
         })?;
         self.note(node, Deed::Sent(length)).await;
         self.metrics.sent(length);
-        let mut answer = Response::new(Body::part(file, length, permit));
+        let mut answer = Response::new(Body::part(file, length, permit, self.engine.throttle().client()));
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, OCTETS);

@@ -4,6 +4,7 @@ use super::answer::{self, Answer, Reply};
 use super::{Deed, Rest};
 use crate::admission::Permit;
 use crate::engine::{PutError, Upload};
+use crate::throttle::{Operation, OwnTime};
 use http::{Request, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -72,17 +73,19 @@ impl Rest {
         permit: &Permit,
     ) -> Result<u64, Reply> {
         let began = Instant::now();
-        let upload = self.engine.begin_put(node, key, declared).await;
+        let mut own = self.engine.throttle().own_time();
+        let upload = own.of(self.engine.begin_put(node, key, declared)).await;
         let mut upload = upload.map_err(|error| Reply::of_upload(node, error))?;
         self.engine.readmission().done(began.elapsed());
         let received = tokio::select! {
             biased;
-            received = receive(node, &mut upload, body, bytes_max(key.kind()), self.body_idle_max) => received?,
+            received = receive(node, &mut upload, body, bytes_max(key.kind()), self.body_idle_max, &mut own) => received?,
             () = permit.cancelled() => return Err(Reply::Unavailable("the repository is being moved; try again")),
         };
         let ended = Instant::now();
-        upload.finish().await.map_err(|error| Reply::of_upload(node, error))?;
+        own.of(upload.finish()).await.map_err(|error| Reply::of_upload(node, error))?;
         self.engine.readmission().done(ended.elapsed());
+        own.done(Operation::Store);
         Ok(received)
     }
 
@@ -128,6 +131,7 @@ async fn receive(
     body: &mut Incoming,
     max: u64,
     idle_max: Duration,
+    own: &mut OwnTime<'_>,
 ) -> Result<u64, Reply> {
     let mut received = 0_u64;
     loop {
@@ -143,6 +147,6 @@ async fn receive(
         if received > max {
             return Err(Reply::of_upload(node, PutError::TooLarge { declared: max }));
         }
-        upload.write(bytes).await.map_err(|error| Reply::of_upload(node, error))?;
+        own.of(upload.write(bytes)).await.map_err(|error| Reply::of_upload(node, error))?;
     }
 }

@@ -4,6 +4,7 @@ use crate::admission::ReadmissionLimits;
 use crate::admission::readmission::PER_SECOND_MAX;
 use crate::auth::ClientAuth;
 use crate::engine::EngineConfig;
+use crate::throttle::{Limits, Windows};
 use serde::Deserialize;
 use shardlift_api::configuration::{self, ConfigError, RawConfig, metrics_address};
 use shardlift_model::{ByteCount, ClusterId, ShardId};
@@ -50,7 +51,25 @@ struct Raw {
     readmission_window_seconds: Option<u64>,
     /// Bytes that deep verifies read in a second, all together. 0: without a limit.
     deep_verify_bytes_per_second: Option<u64>,
+    #[serde(default)]
+    limits: RawLimits,
     tls: RawTls,
+}
+
+/// What replication and deep verify are allowed until an operator sets something else.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    /// At most.
+    bytes_per_second: Option<u64>,
+    /// At most, by time of day: `UTC 02:00-06:00 unlimited, else 50 MiB/s`.
+    windows: Option<Windows>,
+    /// Transfers at the same time.
+    streams: Option<u32>,
+    /// Whether less is moved while clients notice.
+    clients_first: Option<bool>,
+    /// Moved however clients fare.
+    floor_bytes_per_second: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,6 +192,7 @@ impl RawConfig for Raw {
         engine.readmission = readmission(self.readmission_per_second, self.readmission_window_seconds)?;
         engine.deep_verify_bytes_per_second =
             self.deep_verify_bytes_per_second.unwrap_or(engine.deep_verify_bytes_per_second);
+        engine.limits = limits(self.limits)?;
         Ok(ShardConfig {
             name: self.name,
             cluster: self.cluster,
@@ -196,6 +216,18 @@ impl RawConfig for Raw {
             client_chain,
         })
     }
+}
+
+fn limits(raw: RawLimits) -> Result<Limits, ConfigError> {
+    let usual = Limits::default();
+    let limits = Limits {
+        cap: raw.bytes_per_second,
+        windows: raw.windows,
+        streams: raw.streams,
+        clients_first: raw.clients_first.unwrap_or(usual.clients_first),
+        floor: raw.floor_bytes_per_second.unwrap_or(usual.floor),
+    };
+    limits.checked().map_err(|error| ConfigError::field("limits", error.to_string()))
 }
 
 fn readmission(per_second: Option<u32>, window_seconds: Option<u64>) -> Result<ReadmissionLimits, ConfigError> {
@@ -261,6 +293,16 @@ ca = "ca.pem"
     }
 
     #[test]
+    fn limits_are_taken_from_their_section() {
+        assert_eq!(parse(GOOD).unwrap().engine.limits, Limits::default());
+        let windows = "UTC+01:00 08:00-18:00 20 MiB/s, else unlimited";
+        let section = format!("[limits]\nbytes_per_second = 52428800\nwindows = \"{windows}\"\nstreams = 6\n[tls]");
+        let limits = parse(&GOOD.replacen("[tls]", &section, 1)).unwrap().engine.limits;
+        assert_eq!((limits.cap, limits.streams, limits.clients_first), (Some(50 << 20), Some(6), true));
+        assert_eq!(limits.windows.unwrap().to_string(), windows);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
         for (from, to, expected) in [
             ("data =", "dat =", "dat"),
@@ -272,6 +314,9 @@ ca = "ca.pem"
             ("data =", "client_forward_ms_max = 0\ndata =", "at least 1"),
             ("data =", "readmission_per_second = 10001\ndata =", "at most"),
             ("data =", "readmission_window_seconds = 0\ndata =", "1 to 86400"),
+            ("[tls]", "[limits]\nbytes_per_second = 9\n[tls]", "cap"),
+            ("[tls]", "[limits]\nstreams = 0\n[tls]", "streams"),
+            ("[tls]", "[limits]\nwindows = \"02:00-06:00 unlimited, else 5 MiB/s\"\n[tls]", "column 1: the time zone"),
             ("ca =", "client_key = \"x\"\nca =", "go together"),
             ("ca =", "cas =", "cas"),
         ] {

@@ -36,5 +36,6 @@ pub(crate) async fn serve(
 async fn metrics_text(State(shared): State<Shared>) -> Result<String, StatusCode> {
     let staging = shared.engine.readmission().staging();
     let (usage, read) = (shared.engine.usage(), shared.engine.read_counts());
-    shared.metrics.render(usage, staging, read).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let standing = shared.engine.throttle().standing();
+    shared.metrics.render(usage, staging, read, &standing).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

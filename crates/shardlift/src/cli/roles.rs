@@ -1,7 +1,7 @@
 //! Making a cluster and its parts, and running them.
 
 use super::LogFormat;
-use super::values::HostName;
+use super::values::{Ceiling, HostName, Pace, Switch};
 use clap::{Args, Subcommand, ValueEnum};
 use shardlift_model::{ClusterId, PartName, RouterId, ServerName, ShardId};
 use std::net::SocketAddr;
@@ -101,8 +101,46 @@ pub enum ShardCommand {
   shardlift shard list
   shardlift shard list -o json")]
     List,
+    /// Show or change what moves and deep verifies may take from a shard's clients
+    #[command(
+        after_long_help = "Without an option nothing is changed. A change holds at once, for what is under way as well, and the shard
+keeps it through a restart until --reset. Of a cap and a window the lower one holds.
+
+EXAMPLES:
+  shardlift shard limits source
+  shardlift shard limits source --cap 200MiB/s --streams 8
+  shardlift shard limits source --window 'UTC+01:00 02:00-06:00 unlimited, else 50 MiB/s'
+  shardlift shard limits source --cap none --clients-first off
+  shardlift shard limits source --reset"
+    )]
+    Limits(LimitShard),
     /// Make a ready folder for a new shard: key, certificate, configuration
     Prepare(Box<PrepareShard>),
+}
+
+/// What moves and deep verifies may take from a shard's clients.
+#[derive(Debug, Args)]
+pub struct LimitShard {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Bytes per second at most, such as 50MiB/s, or none.
+    #[arg(long, value_name = "RATE")]
+    pub cap: Option<Ceiling<Pace>>,
+    /// Bytes per second by time of day, such as 'UTC+01:00 02:00-06:00 unlimited, else 50 MiB/s', or none.
+    #[arg(long, value_name = "TEXT")]
+    pub window: Option<Ceiling<String>>,
+    /// Transfers at the same time, in each direction, or none for no limit.
+    #[arg(long, value_name = "N")]
+    pub streams: Option<Ceiling<u32>>,
+    /// Whether less is moved while clients notice.
+    #[arg(long, value_name = "ON|OFF")]
+    pub clients_first: Option<Switch>,
+    /// Bytes per second that are moved however clients fare; none for the usual floor.
+    #[arg(long, value_name = "RATE")]
+    pub floor: Option<Ceiling<Pace>>,
+    /// Back to what the shard is configured with, before all else.
+    #[arg(long)]
+    pub reset: bool,
 }
 
 /// A new shard's folder.

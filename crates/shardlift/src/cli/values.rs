@@ -93,6 +93,39 @@ impl FromStr for Pace {
     }
 }
 
+/// A limit, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling<T> {
+    /// No limit.
+    None,
+    /// This one.
+    At(T),
+}
+
+impl<T> Ceiling<T> {
+    /// The limit, or what stands for none.
+    pub fn or<U>(self, none: U, of: impl FnOnce(T) -> U) -> U {
+        match self {
+            Self::None => none,
+            Self::At(limit) => of(limit),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Ceiling<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        text.parse().map(Self::At).map_err(|error: T::Err| format!("{error}, or none"))
+    }
+}
+
 /// Something that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
@@ -190,6 +223,15 @@ mod tests {
         for bad in ["", "none", "0", "/s", "50MiB/h", "-1"] {
             assert!(of(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_ceiling_is_a_limit_or_none() {
+        let of = |text: &str| text.parse::<Ceiling<Pace>>().map(|ceiling| ceiling.or(0, |pace| pace.0));
+        assert_eq!([of("none"), of("5MiB/s")], [Ok(0), Ok(5 << 20)]);
+        assert!(of("much").unwrap_err().ends_with(", or none"));
+        assert_eq!("none".parse::<Ceiling<String>>(), Ok(Ceiling::None));
+        assert!("-1".parse::<Ceiling<u32>>().is_err());
     }
 
     #[test]

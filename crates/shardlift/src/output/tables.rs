@@ -1,5 +1,6 @@
 //! Shards, routers, batches, plans and the whole, for people.
 
+use super::limits::pace_lines;
 use super::way_back::flip_words;
 use super::{bytes, clean, instant, or_dash, span, table};
 use shardlift_api::v1;
@@ -91,6 +92,10 @@ pub(crate) fn status_text(status: &v1::StatusView) -> String {
         if is_shown {
             text.push_str(&format!("\n{part}\n"));
         }
+    }
+    let paces = pace_lines(&status.shards);
+    if !paces.is_empty() {
+        text.push_str(&format!("\n{paces}"));
     }
     for (n, alert) in status.alerts.iter().enumerate() {
         let gap = if n == 0 { "\n" } else { "" };

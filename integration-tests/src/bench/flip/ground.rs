@@ -41,7 +41,7 @@ pub(super) struct Ground {
 }
 
 /// Copies files, and the folders they are in: restic makes 256 folders in each repository, nearly all of them empty.
-fn copy_files(source: &Path, target: &Path) -> Result<()> {
+pub(in crate::bench) fn copy_files(source: &Path, target: &Path) -> Result<()> {
     for entry in std::fs::read_dir(source)? {
         let entry = entry?;
         let path = target.join(entry.file_name());

@@ -33,10 +33,10 @@ impl Stored {
 
 /// What a client lived through.
 #[derive(Debug, Default)]
-pub(super) struct Lived {
+pub(in crate::bench) struct Lived {
     pub(super) node: String,
     pub(super) requests: Vec<Stored>,
-    pub(super) failures: Vec<String>,
+    pub(in crate::bench) failures: Vec<String>,
     /// The objects that were acknowledged.
     names: Vec<String>,
 }
@@ -51,10 +51,10 @@ impl Lived {
 
 /// What all clients of a batch share.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
-    pub(super) stop: AtomicBool,
+pub(in crate::bench) struct Signals {
+    pub(in crate::bench) stop: AtomicBool,
     /// Clients that have stored their first objects.
-    pub(super) warm: AtomicUsize,
+    pub(in crate::bench) warm: AtomicUsize,
 }
 
 /// Requests of a client before it counts as warm.
@@ -73,13 +73,14 @@ async fn store(line: &mut Line, node: &str) -> Result<String> {
     Ok(name)
 }
 
-/// Stores one object each `pace`, the first after `delay`, until told to stop.
-pub(super) async fn work(
+/// Stores one object each `pace`, the first after `delay`, until told to stop. `note` is told when each began and how long it took.
+pub(in crate::bench) async fn work(
     mut line: Line,
     node: String,
     pace: Duration,
     delay: Duration,
     signals: Arc<Signals>,
+    note: impl Fn(f64, f64) + Send,
 ) -> Lived {
     let mut lived = Lived { node, ..Lived::default() };
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + delay, pace);
@@ -88,7 +89,9 @@ pub(super) async fn work(
         tick.tick().await;
         let began_ms = now_ms();
         let stored = store(&mut line, &lived.node).await;
-        lived.requests.push(Stored { began_ms, took_ms: now_ms() - began_ms });
+        let request = Stored { began_ms, took_ms: now_ms() - began_ms };
+        note(request.began_ms, request.took_ms);
+        lived.requests.push(request);
         match stored {
             Ok(name) => lived.names.push(name),
             Err(error) => lived.failures.push(format!("{}: {error:#}", lived.node)),

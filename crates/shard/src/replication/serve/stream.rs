@@ -8,7 +8,7 @@ use crate::engine::{EngineError, Rot};
 use crate::replication::frame::{self, Kind};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{OBJECTS_ALPN, policy, v1};
-use shardlift_model::{ObjectKey, Peer};
+use shardlift_model::{NodeId, ObjectKey, Peer};
 use std::future::Future;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -19,6 +19,9 @@ const SLOW_PEER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection may wait for its next request.
 const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// What is taken of the rate at once: so little that all who share it go on all the time, and nobody is taken for silent.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// Longest text of a refusal.
 const TEXT_CHARS_MAX: usize = 512;
@@ -77,11 +80,13 @@ impl Serving {
         let keys = request.objects.into_iter().map(ObjectKey::try_from).collect::<Result<Vec<_>, _>>()?;
         let permit = self.transfers.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| Fault::new(FaultKind::Unavailable, "too many transfers; try again"))?;
+        let _seat = self.seat(&node).await?;
         self.send(line, Reader::new(self.engine.clone(), node, keys, request.hashed)).await
     }
 
     /// The disk is a buffer ahead of the network.
     async fn send(&self, line: &mut impl Line, reader: Reader) -> Result<(), Stop> {
+        let node = reader.node.clone();
         let mut filling = fill(reader, Vec::new());
         let mut spare = Vec::new();
         loop {
@@ -94,7 +99,7 @@ impl Serving {
             match halt {
                 Ok(Halt::Full) => {
                     filling = fill(reader, std::mem::take(&mut spare));
-                    write(line, &buffer).await?;
+                    self.pass(line, &node, &buffer).await?;
                     buffer.clear();
                     spare = buffer;
                 }
@@ -103,15 +108,24 @@ impl Serving {
                     filling = fill(reader, buffer);
                 }
                 Ok(Halt::Done) => {
-                    write(line, &buffer).await?;
+                    self.pass(line, &node, &buffer).await?;
                     return on_time(line.flush()).await;
                 }
                 Err(fault) => {
-                    write(line, &buffer).await?;
+                    self.pass(line, &node, &buffer).await?;
                     return Err(fault.into());
                 }
             }
         }
+    }
+
+    /// Writes at the rate that this shard's clients leave.
+    async fn pass(&self, line: &mut impl Line, node: &NodeId, data: &[u8]) -> Result<(), Stop> {
+        for piece in data.chunks(PIECE_BYTES) {
+            self.engine.may_send(node, piece.len() as u64).await;
+            write(line, piece).await?;
+        }
+        Ok(())
     }
 
     /// Looks again at an object that could not be opened as it is recorded, with nobody changing it meanwhile. Once what is there is
