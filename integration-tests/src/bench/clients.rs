@@ -35,6 +35,9 @@ pub struct ClientsBench {
 /// Objects that each client stores beside its backups.
 const OBJECT_PACE: Duration = Duration::from_millis(200);
 
+/// Reasons for a pace that are told one by one.
+const TOLD_MAX: usize = 4;
+
 /// Between a change of what goes on and the next measurement.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -59,8 +62,18 @@ async fn moved(ground: &Ground, bench: &ClientsBench, batch: &str, at_work: Opti
     ground.verified(batch).await?;
     #[expect(clippy::cast_precision_loss, reason = "a size in MiB is far below 2^52")]
     let mebibytes = (bench.mebibytes * bench.nodes as u64) as f64;
-    println!("{batch}: {mebibytes:.0} MiB in {seconds:.1} s, {felt}; {}", reasons.join("; "));
+    println!("{batch}: {mebibytes:.0} MiB in {seconds:.1} s, {felt}; {}", told(&reasons));
     Ok(Moved { mebibytes_per_second: mebibytes / seconds, felt, reasons })
+}
+
+/// The first and the last of many.
+fn told(reasons: &[String]) -> String {
+    match reasons {
+        [first @ .., last] if first.len() > TOLD_MAX => {
+            format!("{}; and {} more; {last}", first[..TOLD_MAX].join("; "), first.len() - TOLD_MAX)
+        }
+        few => few.join("; "),
+    }
 }
 
 async fn watched(bench: &ClientsBench, at_work: &AtWork) -> Result<Felt> {

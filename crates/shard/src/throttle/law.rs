@@ -5,7 +5,8 @@
 //! - clients notice (a quantile is over [`NOTICED`] times the usual one): the rate is multiplied with usual / now, at most halved,
 //!   and then stays for [`SETTLE`], in which the figures take in what the cut has changed;
 //! - they do not, and all that was allowed was used: it rises, quickly up to where it was cut last, slowly beyond;
-//! - nobody knows what is usual: the floor, until that is learned.
+//! - nobody knows what is usual: the floor, until that is learned;
+//! - the floor is reached: what is measured there is usual, so that clients that are slow by themselves do not hold up a move for ever.
 //!
 //! Cutting in proportion to usual / now is the gradient of Netflix' concurrency-limits and, before it, of TCP Vegas; raising slowly
 //! and cutting fast is the additive increase and multiplicative decrease that lets many shards share one disk or line fairly.
@@ -147,7 +148,10 @@ impl Law {
             clippy::cast_sign_loss,
             reason = "between the floor and the ceiling"
         )]
-        capped(Some(self.rate as u64), reason, sample.cap.as_ref(), false)
+        let verdict = capped(Some(self.rate as u64), reason, sample.cap.as_ref(), false);
+        // Less is never moved: what is slow now is not so because of the move, and is what is usual at this hour.
+        let at_floor = self.rate <= floor && self.settled_at.is_none_or(|at| now >= at);
+        Verdict { learns: at_floor, ..verdict }
     }
 
     /// Whether the floor is kept to learn what is usual. Also after hours of a move, when what was usual has faded.
@@ -168,14 +172,15 @@ impl Law {
 
     fn judge(&mut self, now: Instant, floor: f64, known: &[&OperationSeen], sample: &Sample) -> Reason {
         let settled = self.settled_at.is_none_or(|at| now >= at);
+        let may_cut = settled && self.rate > floor && (sample.short || sample.moved >= NEXT_TO_NOTHING);
         let usual = known.iter().map(|seen| seen.usual.p99).max().unwrap_or(FELT);
         if sample.silent > STALLED.max(usual * STALLED_TIMES) {
-            return self.cut(now, settled, 0.5, Reason::Stalled(sample.silent), sample);
+            return self.cut(now, may_cut, 0.5, Reason::Stalled(sample.silent), sample);
         }
         let strain = known.iter().flat_map(|seen| strains(seen)).max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
         if let Some(strain) = strain.filter(|strain| strain.ratio() > NOTICED) {
             let gradient = (1.0 / strain.ratio()).clamp(0.5, 0.9);
-            return self.cut(now, settled, gradient, Reason::Held(strain), sample);
+            return self.cut(now, may_cut, gradient, Reason::Held(strain), sample);
         }
         let as_usual = strain.is_none_or(|strain| strain.ratio() <= AS_USUAL);
         if !as_usual || !settled {
@@ -198,8 +203,8 @@ impl Law {
     }
 
     /// From what is really moved, if that is less than what would have been allowed: a limit that nobody reaches protects nobody.
-    fn cut(&mut self, now: Instant, settled: bool, factor: f64, reason: Reason, sample: &Sample) -> Reason {
-        if settled && (sample.short || sample.moved >= NEXT_TO_NOTHING) {
+    fn cut(&mut self, now: Instant, may_cut: bool, factor: f64, reason: Reason, sample: &Sample) -> Reason {
+        if may_cut {
             let used = if sample.short { self.rate } else { self.rate.min(sample.moved as f64 * 1.25) };
             self.cut_at = used;
             self.rate = used * factor;

@@ -134,6 +134,18 @@ fn what_is_not_answered_is_noticed_before_it_ends() {
 }
 
 #[test]
+fn clients_that_are_slow_at_the_floor_as_well_are_slow_for_another_reason() {
+    let mut run = Run::new(Limits::default());
+    let slow = store(seen(500.0, 9 * STEP, 9 * STEP), seen(500.0, STEP, STEP));
+    let sample = Sample { operations: vec![slow], short: true, ..WORLD.sample(Some(MIB), true) };
+    let learned_at = (0..60 * SECOND).position(|_| run.step(&sample).learns);
+    assert!(learned_at.is_some_and(|steps| steps > 4), "not before the floor has settled: {learned_at:?}");
+    assert_eq!(run.verdict.rate, Some(run.limits.floor));
+    run.step(&Sample { operations: vec![store(slow.now, slow.now)], ..sample });
+    assert!(run.verdict.rate.unwrap() > run.limits.floor && !run.verdict.learns, "{:?}", run.verdict);
+}
+
+#[test]
 fn who_is_slow_by_himself_costs_the_next_move_nothing() {
     let mut run = Run::new(Limits::default());
     let before = run.step(&Sample { moved: 0, short: false, ..WORLD.sample(Some(MIB), true) }).rate.unwrap();
