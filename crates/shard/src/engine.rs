@@ -69,7 +69,7 @@ use pace::Readers;
 use redb::Database;
 use shardlift_model::{ByteCount, NodeId, UnixMillis};
 use space::Space;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,7 @@ impl Engine {
 
     fn open_blocking(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let started = Instant::now();
-        check_state_folder(&config)?;
+        index::check_folder(&config.data, &config.state)?;
         let note = closed::Note::take(&config.state)?;
         let db = Arc::new(index::open(&config.state)?);
         let nodes = Arc::new(Nodes::default());
@@ -382,21 +382,6 @@ fn snapshot(cell: &NodeCell) -> NodeSnapshot {
         offered_to: record.offered_to.clone(),
         deep_verify: cell.deep_verify(),
     }
-}
-
-/// The state folder may lie in the data folder only where no node can be.
-fn check_state_folder(config: &EngineConfig) -> Result<(), EngineError> {
-    let absolute = |path: &Path| std::path::absolute(path).map_err(EngineError::io("find", path));
-    let (data, state) = (absolute(&config.data)?, absolute(&config.state)?);
-    if !config.data.is_dir() {
-        return Err(EngineError::State(format!("the data folder {} does not exist", data.display())));
-    }
-    let inside = state.strip_prefix(&data).ok().and_then(|rest| rest.components().next());
-    let first = inside.map(|part| part.as_os_str().to_string_lossy().into_owned());
-    if state == data || first.is_some_and(|first| !first.starts_with('.')) {
-        return Err(EngineError::State(format!("the state folder {} could be a node's", state.display())));
-    }
-    Ok(())
 }
 
 /// The wall clock, for records only.

@@ -25,6 +25,21 @@ const VERSION: &[u8] = b"version";
 /// What the kernel caches of the file comes on top of it, and gives way when memory is short.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
+/// The state folder may lie in the data folder only where no node can be.
+pub(crate) fn check_folder(data: &Path, state: &Path) -> Result<(), EngineError> {
+    if !data.is_dir() {
+        return Err(EngineError::State(format!("the data folder {} does not exist", data.display())));
+    }
+    let absolute = |path: &Path| std::path::absolute(path).map_err(EngineError::io("find", path));
+    let (data, state) = (absolute(data)?, absolute(state)?);
+    let inside = state.strip_prefix(&data).ok().and_then(|rest| rest.components().next());
+    let first = inside.map(|part| part.as_os_str().to_string_lossy().into_owned());
+    if state == data || first.is_some_and(|first| !first.starts_with('.')) {
+        return Err(EngineError::State(format!("the state folder {} could be a node's", state.display())));
+    }
+    Ok(())
+}
+
 /// Opens the index, or creates it in a fresh folder.
 pub(crate) fn open(state: &Path) -> Result<Database, EngineError> {
     // Its own name too: without it all that is synced in it would be gone.
