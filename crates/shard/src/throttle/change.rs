@@ -10,6 +10,7 @@ use super::limits::{Limits, LimitsError};
 use super::windows::Windows;
 use crate::engine::EngineError;
 use crate::engine::nodes::lock;
+use std::sync::Arc;
 
 /// What is to be another. What is `None` stays as it is; `Some(None)` takes a limit away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,11 +81,18 @@ impl Throttle {
     /// # Errors
     /// [`SetLimitsError`]; nothing has changed then, unless it is [`SetLimitsError::Keeping`], after which a restart tells.
     pub(crate) async fn set_limits(
-        &self,
+        self: &Arc<Self>,
         term: u64,
         revision: u64,
         change: LimitsChange,
     ) -> Result<(), SetLimitsError> {
+        // Goes on when the caller goes away: durable and not in force, or two who write at once, are no states to be in.
+        let this = Arc::clone(self);
+        let setting = tokio::spawn(async move { this.change_limits(term, revision, change).await });
+        setting.await.map_err(|_| SetLimitsError::Keeping(EngineError::Stopped))?
+    }
+
+    async fn change_limits(&self, term: u64, revision: u64, change: LimitsChange) -> Result<(), SetLimitsError> {
         let _others_wait = self.changing.lock().await;
         let present = lock(&self.state).kept.clone();
         if term < present.term {

@@ -107,6 +107,18 @@ async fn a_change_that_came_late_changes_nothing_and_says_why() {
     assert_eq!(again.standing().rate, Some(10 * MIB));
 }
 
+#[tokio::test]
+async fn a_change_whose_caller_goes_away_is_made_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let throttle = open(dir.path());
+    let mut gone = Box::pin(throttle.set_limits(3, 0, cap(10)));
+    assert!(futures::poll!(gone.as_mut()).is_pending(), "it has only begun");
+    drop(gone);
+    crate::engine::tests::eventually("it is in force", || throttle.standing().revision == 1).await;
+    throttle.set_limits(3, 1, cap(20)).await.unwrap();
+    assert_eq!(open(dir.path()).standing().revision, 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn limits_that_cannot_be_kept_are_not_in_force() {
     let folder = tempfile::tempdir().unwrap();
