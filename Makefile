@@ -45,11 +45,13 @@ check: ## Formatting and lints, as CI sees them
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 test-clients: tools-test build ## A second, independent client (rustic; slow to build the first time)
-	@scripts/install-rustic
+	@scripts/install-crate rustic rustic-rs 0.11.4
 	cargo test --locked -p integration-tests --test rustic -- --ignored --nocapture
 
 bench: tools-test release ## Side by side with what one would use instead; target/bench/report.json, target/bench/move.svg
+	@scripts/install-crate rustic-server rustic_server 0.4.4 || echo "rustic-server cannot be built here: it is left out"
 	cargo run --locked --release -q -p integration-tests --bin bench
+	cargo run --locked --release -q -p shardlift-planner --example planner_bench 100000 200 target/bench/planner.json
 	cargo test --locked --release -q -p shardlift-shard a_million -- --ignored --nocapture
 	cargo test --locked --release -q -p shardlift-shard a_large_shard -- --ignored --nocapture
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 24] = [
+const SHOWN: [&str; 33] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -19,15 +19,24 @@ const SHOWN: [&str; 24] = [
     "CheckPlanResponse",
     "ApplyPlanResponse",
     "ShowPlanResponse",
+    "GraphPlanResponse",
+    "ShardWeek",
+    "DiffPlanResponse",
+    "PlanShare",
+    "NodeElsewhere",
     "ListBatchesResponse",
     "BatchView",
     "DeepVerifyView",
+    "ActivityView",
     "WayBack",
     "LossPreview",
     "BatchLossPreview",
     "DiagnoseResponse",
     "Finding",
     "ReceiptLine",
+    "EstimateView",
+    "EstimatePlanResponse",
+    "BatchOutlook",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -35,7 +35,8 @@ macro_rules! rows {
 /// The table.
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
-        "DescribeShard", "GetLimits", "SetLimits", "ListNodes", "GetNode", "GetHistory", "SetNode", "OfferNode", "StartReplica",
+        "DescribeShard", "GetLimits", "SetLimits", "ListNodes", "GetNode", "GetHistory", "ListActivity", "SetNode", "OfferNode",
+        "StartReplica",
         "VerifyReplica", "DeepVerify", "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",
     ];
@@ -45,7 +46,8 @@ pub const ROWS: &[Row] = rows! {
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "LimitShard", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
-        "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan",
+        "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "EstimatePlan",
+        "GraphPlan", "DiffPlan", "RebasePlan",
         "ListBatches", "StartBatch", "PauseBatch", "ResumeBatch", "ReleaseBatch", "RollBackBatch", "AbortNode",
         "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "GetReceipt", "ListReceipts",
         "Diagnose", "RetryNode",

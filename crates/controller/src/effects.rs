@@ -48,6 +48,8 @@ pub(crate) struct Pace {
     pub(crate) inventory_active: Duration,
     /// The same while nothing moves.
     pub(crate) inventory_idle: Duration,
+    /// Between looks at the progress of copies.
+    pub(crate) measure: Duration,
 }
 
 impl Default for Pace {
@@ -59,6 +61,7 @@ impl Default for Pace {
             silence: Duration::from_secs(3),
             inventory_active: Duration::from_secs(1),
             inventory_idle: Duration::from_secs(5),
+            measure: Duration::from_secs(1),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! One task for each part, so that a slow one holds up nobody. What was seen is kept in memory; what must be recorded
 //! (an address, an unknown node, a certificate in use) becomes an input.
 
+mod activity;
+mod pages;
 mod routers;
 mod shards;
 
@@ -56,6 +58,6 @@ fn is_active(world: &World) -> bool {
 
 async fn pause(context: &Context) {
     let pace = context.pace;
-    let active = context.shared.world(is_active);
+    let active = context.shared.once_a_revision(is_active);
     tokio::time::sleep(if active { pace.inventory_active } else { pace.inventory_idle }).await;
 }

@@ -7,6 +7,7 @@
 //!    leadership and folds the journal (`recovery`).
 //! 3. The loop (`runtime`) takes inputs from operators, enrolling clients, observations (`inventory`) and answers to
 //!    effects; decides, appends, applies; then brings the running effects in line (`effects`).
+//!    Throughput is measured beside it (`estimates`).
 //! 4. Views are made from the recorded world and what was observed (`operator`, `publish`); nothing is decided there.
 //!
 //! Invariants: nothing is acknowledged or done before it is durable; the loop alone changes the recorded world; a store
@@ -19,6 +20,7 @@ mod clock;
 mod config;
 mod effects;
 mod enrolment;
+mod estimates;
 mod history;
 pub mod init;
 mod inputs;

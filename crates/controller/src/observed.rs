@@ -5,9 +5,10 @@ mod heard;
 pub(crate) use heard::{Heard, Look};
 
 use crate::clock;
+use crate::estimates::Measured;
 use shardlift_api::v1;
 use shardlift_migration::{Migration, Node, World};
-use shardlift_model::{BatchId, NodeId, RouterId, ShardId};
+use shardlift_model::{Activity, BatchId, HourOfWeek, NodeId, RouterId, ShardId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -16,10 +17,16 @@ use tokio::time::Instant;
 pub(crate) struct ShardSeen {
     /// What it said about itself.
     pub(crate) about: Option<v1::DescribeShardResponse>,
+    /// What replication is allowed there.
+    pub(crate) limits: Option<v1::LimitsStatus>,
     /// Its nodes.
     pub(crate) nodes: BTreeMap<NodeId, v1::NodeStatus>,
     /// True after the first complete list of its nodes.
     pub(crate) listed: bool,
+    /// True after it has said once what its nodes do.
+    pub(crate) counted: bool,
+    /// The busiest hour of its nodes together, and its load in KiB.
+    pub(crate) peak: Option<(HourOfWeek, u64)>,
     /// Why it cannot be asked right now.
     pub(crate) problem: Option<String>,
 }
@@ -56,6 +63,10 @@ pub(crate) struct Observed {
     pub(crate) shards: BTreeMap<ShardId, ShardSeen>,
     /// By router.
     pub(crate) routers: BTreeMap<RouterId, RouterSeen>,
+    /// By node: what it does, as its writer said last.
+    pub(crate) activities: BTreeMap<NodeId, Activity>,
+    /// What copies brought so far, over days.
+    pub(crate) measured: Measured,
     /// By moving node.
     pub(crate) rates: BTreeMap<NodeId, Rate>,
     /// Why a node's command was not answered yet.
@@ -141,6 +152,7 @@ impl Observed {
         let moves = |node: &NodeId| {
             world.nodes.get(node).and_then(|node| node.migration.as_ref()).is_some_and(|m| !m.stage.is_over())
         };
+        self.activities.retain(|node, _| world.nodes.contains_key(node));
         self.rates.retain(|node, _| moves(node));
         self.waits.retain(|node, _| moves(node));
         let is_due = |node: &NodeId| world.nodes.get(node).is_some_and(|node| !node.receipts_due.is_empty());

@@ -3,6 +3,7 @@
 
 mod batches;
 mod diagnose;
+mod estimates;
 mod fleet;
 mod limits;
 mod loss;
@@ -10,23 +11,17 @@ mod parts;
 mod plans;
 mod progress;
 mod receipts;
+mod service;
 mod settings;
 mod status;
 mod tokens;
 mod verify;
 mod way_back;
 
-use crate::clock;
-use crate::effects::Context;
-use crate::issuer::Issuer;
 use futures::StreamExt as _;
-use shardlift_api::convert;
-use shardlift_api::fault::{Fault, FaultKind};
+use service::{asker, audit, ordered};
 use shardlift_api::v1;
-use shardlift_migration::{Event, Input, decide};
-use shardlift_model::BatchId;
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
+use shardlift_migration::Input;
 use tonic::{Request, Response, Status};
 
 pub(crate) use batches::{batch_progress, in_order, members};
@@ -34,6 +29,7 @@ pub(crate) use fleet::{certificate_word, rfc3339};
 pub(crate) use parts::check_address;
 pub(crate) use plans::REQUEST_BYTES_MAX;
 pub(crate) use progress::{of_node as node_progress, percent};
+pub(crate) use service::OperatorService;
 pub(crate) use way_back::way_back;
 
 /// The words for a node's phase, as views and figures use them.
@@ -56,76 +52,6 @@ pub(crate) const PHASES: [&str; 13] = [
 /// Largest page of nodes.
 const PAGE_MAX: u32 = 1000;
 
-/// The service.
-#[derive(Debug, Clone)]
-pub(crate) struct OperatorService {
-    context: Context,
-    issuer: Arc<Issuer>,
-    /// Ends the streams, which would hold up the server's end.
-    stop: CancellationToken,
-    /// Settings are read, changed and written: one at a time.
-    changing_settings: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl OperatorService {
-    pub(crate) fn new(context: Context, issuer: Arc<Issuer>, stop: CancellationToken) -> Self {
-        Self { context, issuer, stop, changing_settings: Arc::default() }
-    }
-
-    async fn submit(&self, input: Input) -> Result<(), Fault> {
-        self.context.inputs.submit(input).await.map_err(Fault::from)
-    }
-
-    /// Of one node, the canary, which is asked about first as for a rehearsal of its own.
-    async fn rehearse_batch_checked(&self, name: &str, losses: &loss::Losses) -> Result<v1::BatchView, Fault> {
-        if losses.len() > 0 {
-            return Err(Fault::new(FaultKind::Invalid, loss::REHEARSAL_LOSES_NOTHING));
-        }
-        let batch: BatchId = convert::name("batch", name)?;
-        let input = Input::RehearseBatch { batch: batch.clone() };
-        let canary = self.context.shared.world(|world| {
-            // A refusal has no canary; the loop says it again below.
-            let events = decide(world, &input, clock::now()).unwrap_or_default();
-            events.into_iter().find_map(|event| match event {
-                Event::RollbackStarted { node, .. } => Some(node),
-                _ => None,
-            })
-        });
-        if let Some(canary) = canary {
-            self.writer_answers(&canary).await?;
-            self.not_too_far_behind(|world| world.nodes.get(&canary).into_iter().collect())?;
-        }
-        self.batch(name, |batch| Input::RehearseBatch { batch }).await
-    }
-
-    async fn batch(&self, name: &str, input: impl FnOnce(BatchId) -> Input) -> Result<v1::BatchView, Fault> {
-        let batch: BatchId = convert::name("batch", name)?;
-        self.submit(input(batch.clone())).await?;
-        let found = self.context.shared.both(|recorded, observed| {
-            let batch = recorded.world.batches.get(&batch)?;
-            Some(batches::batch_view(&recorded.world, observed, batch))
-        });
-        found.ok_or_else(|| Fault::new(FaultKind::NotFound, format!("batch {batch} is not known")))
-    }
-}
-
-/// Who asks, for the audit log.
-fn asker<T>(request: &Request<T>) -> String {
-    let peer = request.extensions().get::<shardlift_model::Peer>();
-    peer.and_then(|peer| peer.identity()).map_or_else(|| "nobody".to_owned(), ToString::to_string)
-}
-
-/// A wish of which will be said who had it.
-fn ordered(asker: &str, input: Input) -> Input {
-    Input::Ordered { by: asker.to_owned(), input: Box::new(input) }
-}
-
-/// Writes down what an operator did or tried.
-fn audit<T>(asker: &str, what: &'static str, subject: &str, result: &Result<T, Fault>) {
-    let outcome = result.as_ref().err().map_or("done", |fault| fault.kind().code());
-    tracing::info!(target: "audit", asker, what, subject, outcome, "operator call");
-}
-
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -133,11 +59,11 @@ impl v1::operator_server::Operator for OperatorService {
     type WatchStatusStream = status::StatusStream;
 
     async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Answer<v1::StatusView> {
-        Ok(Response::new(status::status_view(&self.context.shared)))
+        Ok(Response::new(status::status_view(&self.context.shared, "")))
     }
 
     async fn watch_status(&self, request: Request<v1::WatchStatusRequest>) -> Answer<Self::WatchStatusStream> {
-        let views = status::watch(self.context.shared.clone(), request.into_inner().interval_ms);
+        let views = status::watch(self.context.shared.clone(), request.into_inner());
         Ok(Response::new(Box::pin(views.take_until(self.stop.clone().cancelled_owned()))))
     }
 
@@ -212,7 +138,7 @@ impl v1::operator_server::Operator for OperatorService {
     }
 
     async fn make_plan(&self, request: Request<v1::MakePlanRequest>) -> Answer<v1::MakePlanResponse> {
-        Ok(Response::new(self.make_plan_text(&request.into_inner())?))
+        Ok(Response::new(self.make_plan_text(&request.into_inner()).await?))
     }
 
     async fn check_plan(&self, request: Request<v1::CheckPlanRequest>) -> Answer<v1::CheckPlanResponse> {
@@ -222,8 +148,9 @@ impl v1::operator_server::Operator for OperatorService {
     async fn apply_plan(&self, request: Request<v1::ApplyPlanRequest>) -> Answer<v1::ApplyPlanResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
         let revision = request.revision.to_string();
+        let what = if request.accept_drift { "apply plan, drift accepted" } else { "apply plan" };
         let result = self.apply_plan_text(request, &asker).await;
-        audit(&asker, "apply plan", &revision, &result);
+        audit(&asker, what, &revision, &result);
         Ok(Response::new(result?))
     }
 
@@ -231,8 +158,32 @@ impl v1::operator_server::Operator for OperatorService {
         Ok(Response::new(self.present_plan()?))
     }
 
-    async fn list_batches(&self, _request: Request<v1::ListBatchesRequest>) -> Answer<v1::ListBatchesResponse> {
-        let batches = self.context.shared.both(|recorded, observed| batches::batch_views(&recorded.world, observed));
+    async fn graph_plan(&self, request: Request<v1::GraphPlanRequest>) -> Answer<v1::GraphPlanResponse> {
+        Ok(Response::new(self.graph_plan_text(&request.into_inner().toml)?))
+    }
+
+    async fn diff_plan(&self, request: Request<v1::DiffPlanRequest>) -> Answer<v1::DiffPlanResponse> {
+        Ok(Response::new(self.diff_plan_text(&request.into_inner().toml)?))
+    }
+
+    async fn rebase_plan(&self, request: Request<v1::RebasePlanRequest>) -> Answer<v1::RebasePlanResponse> {
+        Ok(Response::new(self.rebase_plan_text(&request.into_inner())?))
+    }
+
+    async fn estimate_plan(&self, request: Request<v1::EstimatePlanRequest>) -> Answer<v1::EstimatePlanResponse> {
+        Ok(Response::new(self.estimate_plan_text(&request.into_inner())?))
+    }
+
+    async fn list_batches(&self, request: Request<v1::ListBatchesRequest>) -> Answer<v1::ListBatchesResponse> {
+        let named = request.into_inner().batch;
+        let batches = self.context.shared.both(|recorded, observed| {
+            let world = &recorded.world;
+            if named.is_empty() {
+                return batches::batch_views(world, observed, "");
+            }
+            let found = world.batches.iter().find(|(name, _)| name.as_str() == named);
+            found.map(|(_, batch)| batches::whole_view(world, observed, batch)).into_iter().collect()
+        });
         Ok(Response::new(v1::ListBatchesResponse { batches }))
     }
 

@@ -16,10 +16,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Shortest time between two snapshots.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The same as a multiple of how long the last one took to make: with very many nodes, others want to look as well.
+const PAUSE_FACTOR: u32 = 10;
 
 /// Keeps the read model fresh until told to stop.
 pub(crate) async fn run(
@@ -31,12 +35,14 @@ pub(crate) async fn run(
     let mut changes = shared.changes();
     loop {
         changes.mark_unchanged();
+        let began = Instant::now();
         sender.send_replace(Arc::new(shared.both(snapshot)));
         shared.both(|recorded, observed| count(&metrics, &recorded.world, observed));
+        let pause = PAUSE.max(began.elapsed() * PAUSE_FACTOR);
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         tokio::select! {
             biased;

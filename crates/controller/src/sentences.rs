@@ -52,6 +52,7 @@ pub(crate) fn tell(event: &Event, before: &World) -> Told {
     match event {
         Event::LeadershipTaken { .. }
         | Event::LimitsSet { .. }
+        | Event::SeedingAdvised { .. }
         | Event::ShardRecorded { .. }
         | Event::RouterRecorded { .. }
         | Event::PlanApplied { .. }
@@ -111,6 +112,9 @@ fn tell_of_service(event: &Event) -> Told {
         Event::LimitsSet { limits } => Told::operators(format!(
             "The limits were set: fence lease {} ms, drain {} ms, cutover {} ms, {} nodes seed at a time.",
             limits.fence_lease_ms, limits.drain_ms_max, limits.cutover_ms_max, limits.seeding_nodes_max
+        )),
+        Event::SeedingAdvised { count } => Told::operators(format!(
+            "At most {count} nodes seed at a time from now on: more were measured not to be worth it, or are tried."
         )),
         Event::ShardRecorded { shard } => Told::operators(format!(
             "Shard {} is recorded at {}, {}.",

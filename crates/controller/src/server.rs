@@ -12,7 +12,7 @@ use crate::issuer::{Issuer, IssuerError};
 use crate::lead::{Lead, LeadError, prepare};
 use crate::metrics::Metrics;
 use crate::runtime::RuntimeError;
-use crate::{inventory, publish};
+use crate::{estimates, inventory, publish};
 use services::Services;
 use shardlift_api::view;
 use shardlift_migration::{Input, World};
@@ -155,7 +155,8 @@ impl Controller {
         let stop = CancellationToken::new();
         let _stops_reloading = stop.clone().drop_guard();
         tokio::spawn(reload_on_hangup(self.credentials.clone(), stop)?);
-        self.run_on(Arc::new(store), Pace::default(), shutdown, announce).await
+        let kept = estimates::beside(&self.config.store);
+        self.run_on(Arc::new(store), Some(kept), Pace::default(), shutdown, announce).await
     }
 
     /// The same on a store that is open already, for those who bring their own: no signal is listened for, nothing is announced.
@@ -167,12 +168,13 @@ impl Controller {
         store: Arc<dyn Store>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ControllerError> {
-        self.run_on(store, Pace::default(), shutdown, false).await
+        self.run_on(store, None, Pace::default(), shutdown, false).await
     }
 
     pub(crate) async fn run_on(
         self,
         store: Arc<dyn Store>,
+        kept: Option<PathBuf>,
         pace: Pace,
         shutdown: impl Future<Output = ()>,
         announce: bool,
@@ -189,6 +191,7 @@ impl Controller {
             let mut tasks = JoinSet::new();
             tasks.spawn(inventory::run(context.clone(), stop.clone()));
             tasks.spawn(publish::run(context.shared.clone(), metrics.clone(), view, stop.clone()));
+            tasks.spawn(estimates::run(context.clone(), kept, stop.clone()));
             let mut services = Services { credentials: &credentials, stop: &stop, announce, tasks };
             services.metrics(config.metrics_listen, metrics.clone()).await?;
             services.enrolment(&config, &context, issuer.clone()).await?;

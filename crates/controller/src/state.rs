@@ -10,7 +10,7 @@ use shardlift_migration::{Event, World};
 use shardlift_model::{Generation, NodeId};
 use shardlift_store::Seq;
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// The fold of the journal up to `revision`.
@@ -44,12 +44,14 @@ pub(crate) struct Shared {
     recorded: RwLock<Recorded>,
     observed: RwLock<Observed>,
     changes: watch::Sender<u64>,
+    /// Whether something moves, as of this event.
+    active: Mutex<Option<(Seq, bool)>>,
 }
 
 impl Shared {
     pub(crate) fn new(recorded: Recorded) -> Self {
         let changes = watch::Sender::new(0);
-        Self { recorded: RwLock::new(recorded), observed: RwLock::default(), changes }
+        Self { recorded: RwLock::new(recorded), observed: RwLock::default(), changes, active: Mutex::default() }
     }
 
     /// Looks at what is recorded. A panic elsewhere does not make the look wrong: every write is one `take` or none.
@@ -60,6 +62,21 @@ impl Shared {
     /// Looks at the recorded world.
     pub(crate) fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
         self.recorded(|recorded| look(&recorded.world))
+    }
+
+    /// The answer to a question whether something moves: many ask between two events, and one look is enough for all of them.
+    pub(crate) fn once_a_revision(&self, is_active: impl FnOnce(&World) -> bool) -> bool {
+        self.recorded(|recorded| {
+            let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+            match *active {
+                Some((revision, answer)) if revision == recorded.revision => answer,
+                _ => {
+                    let answer = is_active(&recorded.world);
+                    *active = Some((recorded.revision, answer));
+                    answer
+                }
+            }
+        })
     }
 
     /// Looks at both at once.

@@ -20,6 +20,7 @@ impl World {
         match event {
             Event::LeadershipTaken { term } => self.term = *term,
             Event::LimitsSet { limits } => self.limits = limits.clone(),
+            Event::SeedingAdvised { count } => self.seeding_advised = Some(*count),
             Event::ShardRecorded { shard } => self.record_shard(shard),
             Event::RouterRecorded { router } => {
                 self.routers.insert(router.router.clone(), router.clone());

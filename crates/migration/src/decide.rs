@@ -36,6 +36,7 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::Lead { term } => world.checked(Event::LeadershipTaken { term: *term }),
         Input::SetLimits { limits } if *limits == world.limits => Ok(vec![]),
         Input::SetLimits { limits } => world.checked(Event::LimitsSet { limits: limits.clone() }),
+        Input::AdviseSeeding { count } => fleet::advise_seeding(world, *count),
         Input::RecordShard { shard } => fleet::record_shard(world, shard),
         Input::RecordRouter { router } => fleet::record_router(world, router),
         Input::NodeListed { .. } => fleet::list_node(world, input),

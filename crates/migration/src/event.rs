@@ -25,6 +25,11 @@ pub enum Event {
         /// The new ones.
         limits: Limits,
     },
+    /// Another number of nodes seeding at the same time is worth it. The limits stay above it.
+    SeedingAdvised {
+        /// How many.
+        count: u32,
+    },
     /// A shard was added, or said something new about itself.
     ShardRecorded {
         /// As it is now.

@@ -22,6 +22,11 @@ pub enum Input {
         /// All of them.
         limits: Limits,
     },
+    /// So many nodes seeding at the same time are worth it: what was measured says so.
+    AdviseSeeding {
+        /// How many.
+        count: u32,
+    },
     /// An operator added a shard, or a shard described itself anew.
     RecordShard {
         /// As it is now.

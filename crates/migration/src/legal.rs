@@ -176,6 +176,7 @@ impl World {
         match event {
             Event::LeadershipTaken { .. }
             | Event::LimitsSet { .. }
+            | Event::SeedingAdvised { .. }
             | Event::ShardRecorded { .. }
             | Event::RouterRecorded { .. }
             | Event::NodeFound { .. }

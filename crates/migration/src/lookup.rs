@@ -131,12 +131,19 @@ impl World {
         self.remaining(batch).filter(move |(_, moving)| !moving.is_concluded() && !proved(moving))
     }
 
+    /// How many nodes may seed at the same time: what is advised, never above the limit, and at least one.
+    #[must_use]
+    pub fn seeding_nodes(&self) -> u32 {
+        let cap = self.limits.seeding_nodes_max;
+        self.seeding_advised.map_or(cap, |advised| advised.min(cap)).max(1)
+    }
+
     /// How many more nodes may begin to seed.
     #[must_use]
     pub fn seeding_places(&self) -> usize {
         let taken = |node: &&Node| node.migration.as_ref().is_some_and(|m| m.stage.is_seeding() && !m.is_idle());
         let taken = self.nodes.values().filter(taken).count();
-        usize::try_from(self.limits.seeding_nodes_max).unwrap_or(usize::MAX).saturating_sub(taken)
+        usize::try_from(self.seeding_nodes()).unwrap_or(usize::MAX).saturating_sub(taken)
     }
 
     /// Completed moves that have no receipt yet, in the order of the nodes' names.

@@ -91,6 +91,9 @@ pub struct Migration {
     pub stage: Stage,
     /// When it came there.
     pub stage_since: UnixMillis,
+    /// The phase that it last came to, and when; a phase has several stages. `None`: not recorded.
+    #[serde(default)]
+    pub phase_entered: Option<(Phase, UnixMillis)>,
     /// An operator accepted objects that were damaged before the move.
     pub accept_damaged: bool,
     /// What both sides had at the last comparison.
@@ -201,6 +204,7 @@ impl Migration {
             direction: Direction::Forward,
             stage: Stage::Planned,
             stage_since: at,
+            phase_entered: Some((Phase::Planned, at)),
             accept_damaged: false,
             verified: None,
             final_state: None,
@@ -250,6 +254,13 @@ impl Migration {
             (Direction::Back, stage) if !stage.is_over() => Phase::RollingBack,
             (_, stage) => stage.phase(),
         }
+    }
+
+    /// Since when it is in its present phase.
+    #[must_use]
+    pub fn phase_since(&self) -> UnixMillis {
+        let entered = self.phase_entered.filter(|(phase, _)| *phase == self.phase());
+        entered.map_or(self.stage_since, |(_, at)| at)
     }
 
     /// True while it goes back.

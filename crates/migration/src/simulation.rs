@@ -344,6 +344,7 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
                 Event::WriterWrittenOff { .. } => "written off when all was back",
                 Event::RestoreStarted { .. } => "restored",
                 Event::SettingsChanged { .. } => "set",
+                Event::SeedingAdvised { .. } => "advised",
                 Event::VerdictReached { verdict: Verdict::Good, .. } => "good",
                 Event::VerdictReached { .. } => "bad",
                 Event::PlanApplied { plan, .. } if plan.revision > 1 => "planned again",
@@ -379,6 +380,7 @@ fn the_simulation_comes_to_every_stage_and_every_kind_of_end() {
         ("bad", 5),
         ("planned again", 10),
         ("set", 10),
+        ("advised", 10),
     ] {
         assert!(seen.get(kind).is_some_and(|count| *count >= least), "too tame: {kind}: {seen:?}");
     }

@@ -214,7 +214,7 @@ impl Stage {
         matches!(self, Self::Unfencing | Self::Discarding | Self::Aborted)
     }
 
-    /// True while the copy takes one of the places of `Limits::seeding_nodes_max`.
+    /// True while the copy takes one of the places of [`crate::World::seeding_nodes`].
     #[must_use]
     pub const fn is_seeding(self) -> bool {
         matches!(self.phase(), Phase::Seeding)

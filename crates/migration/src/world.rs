@@ -114,6 +114,9 @@ pub struct World {
     pub term: Term,
     /// Bounds of a cutover.
     pub limits: Limits,
+    /// How many nodes seeding at the same time are worth it, as measured; `None`: as many as the limits allow.
+    #[serde(default)]
+    pub seeding_advised: Option<u32>,
     /// All shards.
     pub shards: BTreeMap<ShardId, Shard>,
     /// All routers.
@@ -144,6 +147,7 @@ impl World {
             zone,
             term: Term(0),
             limits: Limits::default(),
+            seeding_advised: None,
             shards: BTreeMap::new(),
             routers: BTreeMap::new(),
             nodes: BTreeMap::new(),

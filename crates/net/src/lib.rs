@@ -1,4 +1,4 @@
-//! What a part takes from the machine that it runs on: connections, threads for what blocks, durable files, the wall clock, dice.
+//! What a part takes from the machine that it runs on: connections, threads for what blocks and for what gives way, durable files, the wall clock, dice.
 //!
 //! In production these are tokio's sockets and threads, the system's clock and the system's randomness; a call costs one look
 //! at a thread-local. A simulation puts a [`Machine`] in their place for its own thread ([`install`]): then connections are the
@@ -8,12 +8,14 @@
 //! Files are read as always: a simulation gives each part a folder of its own, and only who waits for the bytes differs. What is
 //! written, named or taken away goes through [`disk`], so that a simulation knows what a power cut would leave.
 
+mod background;
 pub mod disk;
 mod file;
 mod listener;
 mod machine;
 mod stream;
 
+pub use background::Background;
 pub use file::File;
 pub use listener::Listener;
 pub use machine::{Accepted, Installed, Listening, Machine, Pending, Socket, install, is_simulated};

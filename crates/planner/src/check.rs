@@ -1,11 +1,15 @@
-//! Whether a plan file fits the world. Shares nothing with the solver but the words.
+//! Whether a plan file fits the world and what it was made for. Shares nothing with the solver but the
+//! words and how windows are put together.
 //!
 //! Reports everything, ordered by place. A file without findings names only what exists, moves each node once, overfills
-//! no target and has batches that can run in some order.
+//! no target, with bytes and their growth or with load in any hour, keeps the rules and has batches that can run in some order.
 
+mod load;
 mod moves;
+mod rules;
 mod sequence;
 mod space;
+mod wishes;
 
 use crate::finding::{Finding, Lines, Place, tidy};
 use crate::plan::{Plan, PlanBatch};
@@ -33,6 +37,9 @@ pub fn check(file: &PlanFile, world: &WorldView) -> Vec<Finding> {
     checker.sequence();
     checker.moves();
     checker.space();
+    checker.load();
+    checker.rules();
+    checker.wishes();
     checker.permissions();
     tidy(checker.findings)
 }
@@ -69,16 +76,11 @@ pub fn approve(file: &PlanFile, world: &WorldView) -> Result<Plan, Vec<Finding>>
     });
     let batches = batches.collect();
     let accept_damaged = file.accept_damaged.iter().map(|node| node.value.clone()).collect();
-    Plan::new(file.revision.value, file.based_on.value, file.source.value.clone(), accept_damaged, batches).map_err(
-        |error| {
-            let lines = Lines::new(&file.text);
-            vec![lines.finding(
-                Place::START,
-                error.to_string(),
-                "this should have been found with its place: please report it",
-            )]
-        },
-    )
+    let plan = Plan::new(file.revision.value, file.based_on.value, file.source.value.clone(), accept_damaged, batches);
+    plan.map(|plan| plan.from_any_shard(file.wishes.from_any_shard)).map_err(|error| {
+        let hint = "this should have been found with its place: please report it";
+        vec![Lines::new(&file.text).finding(Place::START, error.to_string(), hint)]
+    })
 }
 
 fn owned_moves(batch: &BatchEntry) -> BTreeMap<NodeId, ShardId> {

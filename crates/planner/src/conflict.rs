@@ -134,6 +134,24 @@ pub enum Conflict {
         /// What is missing there.
         missing: ByteCount,
     },
+    /// A figure or a name that cannot be, and where it stands.
+    #[error("{place}: {figure}; {expected} is expected")]
+    Figure {
+        /// Node, shard or option.
+        place: String,
+        /// What is there.
+        figure: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// Wishes that cannot all be granted; without any one of them the others can.
+    #[error("{}", wishes_text(.wishes, *.proven))]
+    Wishes {
+        /// Each in words.
+        wishes: Vec<String>,
+        /// True when it is proven; otherwise no plan was found, and one might exist.
+        proven: bool,
+    },
     /// No batch name is left that earlier plans have not used.
     #[error("no batch name is left")]
     NoNameLeft,
@@ -145,4 +163,13 @@ fn other_nodes(count: usize) -> String {
         1 => "; 1 other node is too large as well".to_owned(),
         _ => format!("; {count} other nodes are too large as well"),
     }
+}
+
+fn wishes_text(wishes: &[String], proven: bool) -> String {
+    let head = if proven { "these cannot hold together" } else { "no plan was found that keeps all of these" };
+    let tail = match wishes {
+        [_] => "without it there is one",
+        _ => "without any one of them there is one",
+    };
+    format!("{head}: {}; {tail}", wishes.join("; "))
 }

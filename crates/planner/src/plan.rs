@@ -24,6 +24,8 @@ struct Parts {
     based_on: u64,
     source: ShardId,
     accept_damaged: BTreeSet<NodeId>,
+    #[serde(default)]
+    from_any_shard: bool,
     batches: Vec<PlanBatch>,
 }
 
@@ -114,7 +116,20 @@ impl Plan {
             return Err(PlanError::IdlePermission(node.clone()));
         }
         let batches = ordered(batches)?;
-        Ok(Self { parts: Parts { revision, based_on, source, accept_damaged, batches } })
+        Ok(Self { parts: Parts { revision, based_on, source, accept_damaged, from_any_shard: false, batches } })
+    }
+
+    /// The same for nodes of every shard, or of its source alone.
+    #[must_use]
+    pub const fn from_any_shard(mut self, any: bool) -> Self {
+        self.parts.from_any_shard = any;
+        self
+    }
+
+    /// Whether a node that is on another shard than its source may move with it.
+    #[must_use]
+    pub const fn is_from_any_shard(&self) -> bool {
+        self.parts.from_any_shard
     }
 
     /// Its revision, above all earlier ones.
@@ -222,7 +237,8 @@ impl TryFrom<Parts> for Plan {
     type Error = PlanError;
 
     fn try_from(parts: Parts) -> Result<Self, PlanError> {
-        Self::new(parts.revision, parts.based_on, parts.source, parts.accept_damaged, parts.batches)
+        let plan = Self::new(parts.revision, parts.based_on, parts.source, parts.accept_damaged, parts.batches)?;
+        Ok(plan.from_any_shard(parts.from_any_shard))
     }
 }
 

@@ -7,6 +7,21 @@
 //! source = "source"
 //! headroom_percent = 20         # optional: what stays free on each target
 //! accept_damaged = []           # optional: nodes that may move although objects were already damaged
+//! [wishes]                      # optional, like each line of it: what the plan was made for and is held to
+//! goal = "lowest_peak"          # or "evacuate", { peak_at_most = 60 } (per cent of the load capacity), { leave = 200 } (nodes)
+//! tolerance_permille = 20       # how far above the lower bound the worst hour may end
+//! horizon_days = 30             # days of growth for which targets keep room
+//! bytes_max = "2 TiB"           # most bytes that move
+//! moves_max = 500               # most nodes that move
+//! from_any_shard = false        # nodes of every shard may move, not only those of the source
+//! windows = ["01:00-05:00"]     # UTC: batches flip then alone
+//! holds = ["acme/db"]           # nodes that do not move now
+//! pins = ["acme/old"]           # nodes that stay where they are
+//! must_move = ["acme/web-1"]    # nodes that leave the source whatever it brings
+//! [wishes.targets_of]
+//! "acme/web-1" = ["shard-b"]    # where a node may go
+//! [wishes.customers]
+//! "acme" = "together"           # or { spread_nodes = 2 }, { spread_percent = 50 }: at most so many of its nodes on one shard
 //! [[batch]]
 //! name = "canary"
 //! after = []                    # optional: batches whose soak must be good before; default: the one above
@@ -20,13 +35,23 @@
 //! backup = true                 # a complete backup of each node at its target
 //! verify = true                 # the copies of each node compared and read again
 //! on_alert = "hold"             # or "roll_back"
+//! [drawn]                       # optional, written by `plan make`: the world then, so that `plan apply` can say what has changed
+//! at = 2026-02-28T12:00:00Z
+//! [drawn.nodes]
+//! "acme/web-1" = "source 3 12884901888"   # shard, generation, bytes
+//! [drawn.targets]
+//! "shard-b" = 549755813888      # bytes free
 //! ```
 //!
 //! A [`PlanFile`] is well formed, not yet right: it may name what does not exist. [`crate::check()`] says so.
 //! It is stored as its text, comments included.
 
+mod drawn;
 mod read;
+mod rebase;
+mod spell;
 mod syntax;
+mod wishes;
 mod write;
 
 use crate::finding::{Finding, Lines, Place, SNIPPET_CHARS_MAX};
@@ -34,10 +59,14 @@ use crate::policy::{SoakPolicy, When, Window};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, NodeId, ShardId};
 
-pub use write::render;
+pub use drawn::{Drawn, DrawnError, DrawnNode, Drift, drift};
+pub use rebase::{Base, RebaseError, rebase};
+pub use wishes::{Wishes, parse_wishes};
+pub use write::{Drafted, render};
 
-/// Largest plan file.
-pub const FILE_BYTES_MAX: usize = 4 << 20;
+/// Largest plan file: 100,000 moves and more, each with a short comment. A plan is one record of the journal together with its
+/// batches, and that record has to stay below what the store takes (16 MiB).
+pub const FILE_BYTES_MAX: usize = 12 << 20;
 
 /// Longest line of a plan file.
 pub const LINE_CHARS_MAX: usize = SNIPPET_CHARS_MAX;
@@ -64,6 +93,8 @@ pub struct PlanFile {
     pub(crate) source: Located<ShardId>,
     pub(crate) headroom_percent: u8,
     pub(crate) accept_damaged: Vec<Located<NodeId>>,
+    pub(crate) wishes: Wishes,
+    pub(crate) drawn: Option<Drawn>,
     pub(crate) batches: Vec<BatchEntry>,
 }
 
@@ -113,6 +144,18 @@ impl PlanFile {
         &self.source.value
     }
 
+    /// What it was made for.
+    #[must_use]
+    pub const fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// The world that it was drawn in, where it is noted.
+    #[must_use]
+    pub const fn drawn(&self) -> Option<&Drawn> {
+        self.drawn.as_ref()
+    }
+
     /// Its batches in the order of the file: name and moves.
     pub fn batches(&self) -> impl Iterator<Item = (&BatchId, impl Iterator<Item = (&NodeId, &ShardId)>)> {
         self.batches
@@ -126,9 +169,14 @@ impl PlanFile {
 /// # Errors
 /// Everything that is wrong with its form, ordered by place; at least one finding.
 pub fn parse(text: &str) -> Result<PlanFile, Vec<Finding>> {
+    refuse_size(text, "split the plan")?;
+    read::plan_file(text, &Lines::new(text))
+}
+
+fn refuse_size(text: &str, hint: &str) -> Result<(), Vec<Finding>> {
     if text.len() > FILE_BYTES_MAX {
         let message = format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", text.len());
-        let first = Lines::new(text.lines().next().unwrap_or("")).finding(Place::START, message, "split the plan");
+        let first = Lines::new(text.lines().next().unwrap_or("")).finding(Place::START, message, hint);
         return Err(vec![first]);
     }
     let lines = Lines::new(text);
@@ -138,7 +186,7 @@ pub fn parse(text: &str) -> Result<PlanFile, Vec<Finding>> {
         let hint = "break it: TOML arrays may span lines";
         return Err(vec![lines.finding(Place { line, column: 1 }, message, hint)]);
     }
-    read::plan_file(text, &lines)
+    Ok(())
 }
 
 impl TryFrom<String> for PlanFile {

@@ -1,6 +1,7 @@
 //! When a batch may flip, and what its soak must show: plain values with their spelling in plan files.
 
 use serde::{Deserialize, Serialize};
+use shardlift_model::ByteCount;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,6 +70,12 @@ pub struct SoakPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PolicyError(&'static str);
+
+impl PolicyError {
+    pub(crate) const fn form(expected: &'static str) -> Self {
+        Self(expected)
+    }
+}
 
 impl Window {
     /// True when it has a minute and its minutes are those of a day.
@@ -192,6 +199,29 @@ pub fn parse_millis(text: &str) -> Result<u64, PolicyError> {
     millis.filter(|millis| *millis <= MILLIS_MAX).ok_or(PolicyError("at most ten years can be asked for"))
 }
 
+/// Bytes of a size such as `500 GiB` or `2TiB`.
+///
+/// # Errors
+/// [`PolicyError`] when it is none, or larger than what can be counted.
+pub fn parse_bytes(text: &str) -> Result<ByteCount, PolicyError> {
+    let form = PolicyError("a size is a whole number and a unit, B, KiB, MiB, GiB or TiB, such as 500 GiB");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(|| form.clone())?;
+    let scale = match unit.strip_prefix(' ').unwrap_or(unit) {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1_u64 << 40,
+        _ => return Err(form),
+    };
+    if number.is_empty() {
+        return Err(form);
+    }
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
+    bytes.map(ByteCount).ok_or(PolicyError("so many bytes cannot be counted"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +246,15 @@ mod tests {
         let outside = [120, 12 * 60, 22 * 60 - 1];
         assert!(inside.into_iter().all(|minute| window.contains(minute) && window.minutes_until(minute) == 0));
         assert_eq!(outside.map(|minute| window.minutes_until(minute)), [1200, 600, 1]);
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_no_fraction() {
+        let of = |text: &str| parse_bytes(text).map(|bytes| bytes.0);
+        assert_eq!([of("7 B"), of("20MiB"), of("2 TiB"), of("0 B")], [Ok(7), Ok(20 << 20), Ok(2 << 40), Ok(0)]);
+        for text in ["", "7", "TiB", " 2 TiB", "2  TiB", "-1 B", "1.5 GiB", "2 TB", "99999999 TiB", "2 tib", "2é"] {
+            assert!(of(text).is_err(), "{text}");
+        }
     }
 
     #[test]

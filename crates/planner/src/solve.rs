@@ -1,12 +1,18 @@
-//! From a problem to a draft: refuse the absurd, pack, cut into batches, explain.
+//! From a problem to a draft: refuse the absurd, place, cut into batches, explain.
+//!
+//! Two ways: where load is known or the wishes ask for it, [`relief`]; where nothing but sizes is known and everything
+//! leaves, [`packing`].
 //!
 //! Never overfills a target: the bytes a target gets are at most its free bytes less the headroom of its capacity.
 
 mod batching;
+mod moment;
 mod packing;
+mod relief;
 
 use crate::conflict::Conflict;
 use crate::draft::{Draft, DraftBatch, Fill, Move, PlacementReason, Report, StayReason, TargetReport};
+use crate::policy::Window;
 use crate::problem::{Eligible, NodeLoad, Problem};
 use crate::words::counted;
 use batching::Group;
@@ -19,22 +25,29 @@ use shardlift_model::{BatchId, ByteCount};
 /// [`Conflict`] when figures or wishes contradict each other, or when the nodes do not fit.
 pub fn solve(problem: &Problem) -> Result<(Draft, Report), Conflict> {
     let eligible = problem.eligible()?;
+    problem.refuse_goal_without_load()?;
+    if problem.needs_relief() {
+        return relief::solve(problem, eligible);
+    }
     let packing = packing::pack(&eligible.movable, &eligible.targets, problem.options.headroom_percent)?;
     let groups = batching::cut(&eligible.movable, &problem.options)?;
     let headroom_percent = problem.options.headroom_percent;
-    let batches = groups.iter().map(|group| draft_batch(group, &eligible, &packing)).collect();
+    let batches =
+        groups.iter().map(|group| draft_batch(group, &eligible, &packing, &problem.options.windows)).collect();
     let draft = Draft { source: problem.source.clone(), headroom_percent, batches };
     let report = report(problem, &eligible, &packing, &groups);
     Ok((draft, report))
 }
 
-fn draft_batch(group: &Group, eligible: &Eligible<'_>, packing: &Packing<'_>) -> DraftBatch {
+fn draft_batch(group: &Group, eligible: &Eligible<'_>, packing: &Packing<'_>, windows: &[Window]) -> DraftBatch {
     let moves = group.members.iter().map(|&member| {
         let node = eligible.movable[member];
         let target = packing.bins[packing.spots[member].bin].shard.clone();
         Move { node: node.node.clone(), target, bytes: node.bytes, objects: node.objects }
     });
-    DraftBatch { name: group.name.clone(), moves: moves.collect() }
+    let loads = group.members.iter().map(|&member| &eligible.movable[member].load);
+    let moment = moment::of(loads, windows);
+    DraftBatch { name: group.name.clone(), moves: moves.collect(), moment }
 }
 
 fn report(problem: &Problem, eligible: &Eligible<'_>, packing: &Packing<'_>, groups: &[Group]) -> Report {
@@ -44,6 +57,7 @@ fn report(problem: &Problem, eligible: &Eligible<'_>, packing: &Packing<'_>, gro
         bytes: bin.bytes,
         fill_before: Fill::of(bin.used.saturating_sub(bin.bytes), bin.capacity),
         fill_after: Fill::of(bin.used, bin.capacity),
+        peak: None,
     });
     let placements = groups.iter().flat_map(|group| {
         group.members.iter().enumerate().map(|(at, &member)| {
@@ -55,6 +69,7 @@ fn report(problem: &Problem, eligible: &Eligible<'_>, packing: &Packing<'_>, gro
     });
     let staying = eligible.staying.iter();
     Report {
+        load: None,
         source: source_report(problem, eligible),
         targets: targets.collect(),
         placements: placements.collect(),
@@ -72,6 +87,7 @@ fn source_report(problem: &Problem, eligible: &Eligible<'_>) -> Option<TargetRep
         bytes,
         fill_before: Fill::of(used, source.capacity),
         fill_after: Fill::of(used.saturating_sub(bytes), source.capacity),
+        peak: None,
     })
 }
 

@@ -28,6 +28,9 @@ pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection to a shard may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How long a shard that takes no more may still be heard.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// How long to wait after the system refused to accept, typically for lack of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -145,7 +148,7 @@ impl Proxy {
         if let (Some(client), Some(shard)) = (client.kernel(), shard.kernel()) {
             let up = self.pipes.pass(client, shard, &copied.up);
             let down = self.pipes.pass(shard, client, &copied.down);
-            return tokio::try_join!(up, down).map(|((), ())| ());
+            return both(up, down).await;
         }
         // A simulated connection has no socket that the kernel could read.
         let (up, down) = tokio::io::copy_bidirectional(client, shard).await?;
@@ -173,6 +176,27 @@ impl Proxy {
                 self.metrics.close(Closed::Slow);
                 None
             }
+        }
+    }
+}
+
+/// Waits for both directions, and ends with the first that fails.
+///
+/// A shard that refuses a certificate says so and closes while the client still sends: then writing to it fails with its alert not
+/// yet read. So what it has said is passed on for a moment longer.
+async fn both(up: impl Future<Output = io::Result<()>>, down: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    tokio::pin!(up, down);
+    tokio::select! {
+        ended = &mut up => match ended {
+            Ok(()) => down.await,
+            Err(error) => {
+                let _ = tokio::time::timeout(LAST_WORDS_TIME_MAX, down).await;
+                Err(error)
+            }
+        },
+        ended = &mut down => {
+            ended?;
+            up.await
         }
     }
 }
@@ -220,5 +244,36 @@ impl LogLimit {
             self.lines.store(0, Ordering::Relaxed);
         }
         self.lines.fetch_add(1, Ordering::Relaxed) < LOGGED_PER_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn what_a_shard_said_before_it_closed_still_reaches_the_client() {
+        let passed = Cell::new(false);
+        let down = async {
+            tokio::task::yield_now().await;
+            passed.set(true);
+            Ok(())
+        };
+        let ended = both(async { Err(io::ErrorKind::BrokenPipe.into()) }, down).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(passed.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_takes_nothing_and_says_nothing_is_left() {
+        let ended = both(async { Err(io::ErrorKind::BrokenPipe.into()) }, std::future::pending()).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_ends_the_connection() {
+        let ended = both(std::future::pending(), async { Err(io::ErrorKind::BrokenPipe.into()) }).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -31,6 +31,8 @@ pub struct About {
     pub client_address: String,
     /// `host:port` that other shards pull from.
     pub peer_address: String,
+    /// Bytes per second that it serves its clients without strain; `None`: nobody has said.
+    pub load_capacity: Option<u64>,
 }
 
 /// Says how many client connections a node has. Asked for every status, so it must be cheap.
@@ -94,6 +96,7 @@ answers! {
     list_nodes(ListNodesRequest) -> ListNodesResponse;
     get_node(GetNodeRequest) -> NodeStatus;
     get_history(GetHistoryRequest) -> NodeHistory;
+    list_activity(ListActivityRequest) -> ListActivityResponse;
     set_node(SetNodeRequest) -> NodeStatus;
     offer_node(OfferNodeRequest) -> NodeStatus;
     start_replica(StartReplicaRequest) -> NodeStatus;

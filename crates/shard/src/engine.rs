@@ -10,6 +10,7 @@
 //!
 //! Known limits: the journal is not trimmed; what was half done when the process died is settled at the next start only.
 
+mod activity;
 mod adopt;
 mod apply;
 mod body;
@@ -63,15 +64,18 @@ use crate::admission::readmission::Readmission;
 use crate::admission::{Admission, ParkLimits, ReadmissionLimits};
 use crate::throttle::{Limits, Throttle, Work};
 use digests::Digests;
+use landing::Blocks;
 use layout::Layout;
 use nodes::{Critical, NodeCell, Nodes, lock};
 use pace::Readers;
 use redb::Database;
 use shardlift_model::{ByteCount, NodeId, UnixMillis};
+use shardlift_net::Background;
 use space::Space;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use writer::Writer;
 
@@ -109,6 +113,9 @@ const FORWARD_MAX: Duration = Duration::from_secs(60 * 60);
 /// What disks of all sorts give beside their clients.
 const DEEP_VERIFY_BYTES_PER_SECOND: u64 = 256 << 20;
 
+/// Trees of folders that are made or taken away at the same time.
+const TREES_MAX: usize = 2;
+
 impl EngineConfig {
     /// The usual settings for a data folder.
     #[must_use]
@@ -142,6 +149,9 @@ pub struct Engine {
     throttle: Arc<Throttle>,
     writer: Writer,
     digests: Digests,
+    blocks: Arc<Blocks>,
+    background: Background,
+    trees: Semaphore,
     compared_at_start: u64,
     db: Mutex<Option<Arc<Database>>>,
     stopped: CancellationToken,
@@ -183,6 +193,9 @@ impl Engine {
             nodes,
             writer,
             digests: Digests::default(),
+            blocks: Arc::default(),
+            background: Background::start("shard-copies").map_err(EngineError::io("start threads of", "copies"))?,
+            trees: Semaphore::new(TREES_MAX),
             compared_at_start: 0,
             db: Mutex::new(Some(db)),
             stopped,
@@ -200,32 +213,6 @@ impl Engine {
             "the store is open"
         );
         Ok(Arc::new(engine))
-    }
-
-    /// Finishes what was recorded and lets go of the index. Everything asked afterwards answers [`EngineError::Stopped`]. What is certain
-    /// then the next start need not look at again.
-    ///
-    /// # Errors
-    /// When the index cannot be closed within ten seconds; the next start repairs it then.
-    pub async fn close(self: &Arc<Self>) -> Result<(), EngineError> {
-        self.writer.stop().await;
-        let Some(mut db) = lock(&self.db).take() else { return Ok(()) };
-        for _ in 0..1000 {
-            match Arc::try_unwrap(db) {
-                Ok(alone) => {
-                    return self
-                        .blocking(move |engine| {
-                            alone.close().map_err(EngineError::index)?;
-                            engine.note_closed()
-                        })
-                        .await;
-                }
-                // A question is being answered still.
-                Err(shared) => db = shared,
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Err(EngineError::Stopped)
     }
 
     /// Cancelled when the store takes no more changes: it was closed, or a write failed. The process should end then.
@@ -297,6 +284,11 @@ impl Engine {
         &self.throttle
     }
 
+    /// Where copies and deep verifies run: clients come first.
+    pub(crate) const fn background(&self) -> &Background {
+        &self.background
+    }
+
     /// Sends bytes of a node to another shard when it is their turn. What a fenced node's clients wait for never waits.
     pub(crate) async fn may_send(&self, node: &NodeId, bytes: u64) {
         self.hurry_if_fenced(node);
@@ -351,6 +343,17 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let engine = Arc::clone(self);
         shardlift_net::spawn_blocking(move || work(&engine)).await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Runs work on a whole tree of folders, few at a time and where it gives way to clients: a batch makes thousands of folders.
+    async fn on_tree<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let _turn = self.trees.acquire().await.map_err(|_| EngineError::Stopped)?;
+        let engine = Arc::clone(self);
+        let working = self.background.spawn(async move { engine.blocking(work).await });
+        working.await.map_err(|_| EngineError::Stopped)?
     }
 }
 

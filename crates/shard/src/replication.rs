@@ -32,6 +32,7 @@ pub mod jobs;
 mod judge;
 mod lines;
 mod locate;
+mod memory;
 mod progress;
 mod replica;
 mod seed;

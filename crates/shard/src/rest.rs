@@ -35,6 +35,7 @@ use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use path::Target;
 use routes::{Action, PathKind, Row};
+use shardlift_model::activity::Counts;
 use shardlift_model::{NodeId, Token};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,10 @@ impl Rest {
     async fn act(&self, asked: Asked, permit: Option<Permit>, request: Request<Incoming>) -> Answer {
         let (began, method) = (Instant::now(), request.method().clone());
         let Asked { node, target, action, .. } = asked;
+        let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        if let Some(agent) = agent {
+            self.engine.note_client(&node, agent);
+        }
         let throttle = self.engine.throttle();
         let _client = throttle.client();
         let mut own = throttle.own_time();
@@ -164,7 +169,7 @@ impl Rest {
             _ => readmission.done(began.elapsed()),
         }
         if let Some(operation) = action.operation() {
-            own.done(operation);
+            self.count(&node, own.done(operation));
         }
         if answer.status().is_client_error() || answer.status().is_server_error() {
             self.note(&node, Deed::Failed).await;
@@ -187,11 +192,23 @@ impl Rest {
 
     /// Takes note of a deed in the session accounting.
     async fn note(&self, node: &NodeId, deed: Deed) {
-        if let Some(record) = self.sessions.note(node, deed, now())
+        let noted = self.sessions.note(node, deed, now());
+        let session = if noted.began { Counts::session() } else { Counts::default() };
+        match deed {
+            Deed::Stored(_, bytes) => self.engine.note_activity(node, Counts { bytes_in: bytes, ..session }),
+            Deed::Sent(bytes) => self.engine.note_activity(node, Counts { bytes_out: bytes, ..session }),
+            Deed::Deleted(_) | Deed::Failed => {}
+        }
+        if let Some(record) = noted.ended
             && let Err(error) = self.engine.record_session(node, record).await
         {
             tracing::error!(%node, %error, "a session could not be recorded");
         }
+    }
+
+    /// Counts a request that took the shard so long.
+    fn count(&self, node: &NodeId, own_time: Duration) {
+        self.engine.note_activity(node, Counts::request(u64::try_from(own_time.as_micros()).unwrap_or(u64::MAX)));
     }
 }
 

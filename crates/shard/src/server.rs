@@ -43,8 +43,11 @@ const CLIENT_PROTOCOLS: [&[u8]; 2] = [ALPN_HTTP1, ALPN_HTTP2];
 /// How long requests in progress may go on after the end was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How often silent sessions are looked for.
-const SESSION_SWEEP: Duration = Duration::from_secs(60);
+/// How often silent sessions are looked for, and hours are closed.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What nodes do is written down with each of so many sweeps: what a crash may cost.
+const SWEEPS_PER_SAVE: u32 = 5;
 
 /// Largest gRPC message taken, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -193,7 +196,7 @@ impl Shard {
             let served = tokio::try_join!(
                 self.serve_control(listeners.control, about, &stop),
                 self.serve_metrics(listeners.metrics, &stop),
-                self.sweep_sessions(&stop),
+                self.sweep(&stop),
             );
             stop.cancel();
             served
@@ -242,6 +245,7 @@ impl Shard {
             shard: self.config.name.clone(),
             client_address: self.config.client_address.clone().unwrap_or_else(|| clients.to_string()),
             peer_address: self.config.peer_address.clone().unwrap_or_else(|| control.to_string()),
+            load_capacity: self.config.load_capacity,
         })
     }
 
@@ -317,9 +321,17 @@ impl Shard {
             .map_err(ServerError::Metrics)
     }
 
-    /// Ends sessions that nothing is heard of.
-    async fn sweep_sessions(&self, stop: &CancellationToken) -> Result<(), ServerError> {
-        while stop.run_until_cancelled(tokio::time::sleep(SESSION_SWEEP)).await.is_some() {
+    /// Ends sessions that nothing is heard of, and closes the hours that are over.
+    async fn sweep(&self, stop: &CancellationToken) -> Result<(), ServerError> {
+        let mut sweeps = 0_u32;
+        while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+            sweeps = sweeps.wrapping_add(1);
+            self.engine.advance_activities(crate::engine::now());
+            if sweeps.is_multiple_of(SWEEPS_PER_SAVE)
+                && let Err(error) = self.engine.save_activities().await
+            {
+                tracing::warn!(%error, "what nodes do could not be written down");
+            }
             for (node, record) in self.sessions.end_idle(crate::engine::now()) {
                 if let Err(error) = self.engine.record_session(&node, record).await {
                     tracing::warn!(%node, %error, "a session could not be recorded");

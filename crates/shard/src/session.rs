@@ -29,6 +29,15 @@ pub enum Deed {
     Failed,
 }
 
+/// What a deed meant to the sessions of its node.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// One began with it.
+    pub began: bool,
+    /// The one that it ended, to be recorded.
+    pub ended: Option<SessionRecord>,
+}
+
 /// All open sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -42,15 +51,17 @@ struct Session {
 }
 
 impl Sessions {
-    /// Takes note of a deed. Returns the session that it ended, to be recorded.
-    pub fn note(&self, node: &NodeId, deed: Deed, now: UnixMillis) -> Option<SessionRecord> {
+    /// Takes note of a deed.
+    pub fn note(&self, node: &NodeId, deed: Deed, now: UnixMillis) -> Noted {
         let mut open = self.lock();
-        if !open.contains_key(node) && matches!(deed, Deed::Stored(..)) {
+        let began = !open.contains_key(node) && matches!(deed, Deed::Stored(..));
+        if began {
             open.insert(node.clone(), Session::new(now));
         }
-        let session = open.get_mut(node)?;
+        let Some(session) = open.get_mut(node) else { return Noted::default() };
         session.note(deed, now);
-        if session.is_unlocked_by(deed) { open.remove(node).map(|session| session.record) } else { None }
+        let ends = session.is_unlocked_by(deed);
+        Noted { began, ended: if ends { open.remove(node).map(|session| session.record) } else { None } }
     }
 
     /// Ends what has been silent for too long.
@@ -130,9 +141,14 @@ mod tests {
     fn a_session_spans_refreshed_locks_and_ends_with_the_last_one() {
         let sessions = Sessions::default();
         let node: NodeId = "web".parse().unwrap();
-        let note = |deed, at| sessions.note(&node, deed, UnixMillis(at));
-        assert_eq!(note(Deed::Sent(5), 1), None, "reading alone opens nothing");
-        assert_eq!(note(Deed::Stored(key(ObjectKind::Locks, 1), 10), 2), None);
+        let noted = |deed, at| sessions.note(&node, deed, UnixMillis(at));
+        assert_eq!(noted(Deed::Sent(5), 1), Noted::default(), "reading alone opens nothing");
+        assert_eq!(noted(Deed::Stored(key(ObjectKind::Locks, 1), 10), 2), Noted { began: true, ended: None });
+        let note = |deed, at| {
+            let noted = noted(deed, at);
+            assert!(!noted.began, "it goes on");
+            noted.ended
+        };
         assert_eq!(note(Deed::Stored(key(ObjectKind::Data, 1), 100), 3), None);
         assert_eq!(note(Deed::Stored(key(ObjectKind::Locks, 2), 10), 4), None);
         assert_eq!(note(Deed::Deleted(key(ObjectKind::Locks, 1)), 5), None);
@@ -159,7 +175,7 @@ mod tests {
     fn a_client_without_locks_ends_by_silence() {
         let sessions = Sessions::default();
         let node: NodeId = "web".parse().unwrap();
-        assert_eq!(sessions.note(&node, Deed::Stored(key(ObjectKind::Data, 1), 9), UnixMillis(0)), None);
+        assert!(sessions.note(&node, Deed::Stored(key(ObjectKind::Data, 1), 9), UnixMillis(0)).began);
         assert!(sessions.end_idle(UnixMillis(34 * 60 * 1000)).is_empty());
         let ended = sessions.end_idle(UnixMillis(35 * 60 * 1000));
         assert_eq!(ended.len(), 1);

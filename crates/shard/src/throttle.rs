@@ -5,7 +5,8 @@
 //! what is written of what they send, and what is read again. It is shared fairly among the nodes ([`lanes`], [`turnstile`]). The
 //! reason for the present rate is always there to be seen ([`reason`]).
 //!
-//! - Nothing starves: the rate is never below the floor unless an operator's cap is, and neither can be zero.
+//! - Nothing starves: the rate is never below the floor unless an operator's cap is, and neither can be zero. Nor is it below what the
+//!   clients of nodes that leave store ([`keep_up`]): a move that falls behind never ends.
 //! - A node that changes hands is not held back, and neither is anything that could be in its way on the same connections and disks.
 //! - Limits that were set while the shard runs are durable before they are in force ([`kept`]).
 //!
@@ -13,6 +14,8 @@
 //! looks.
 
 mod change;
+mod evidence;
+mod keep_up;
 mod kept;
 mod lanes;
 mod latency;
@@ -37,8 +40,9 @@ pub use windows::{Windows, WindowsError};
 
 use crate::engine::nodes::lock;
 use crate::engine::{EngineError, now as wall_clock};
+use keep_up::KeepUp;
 use kept::{Kept, KeptFile};
-use latency::Latencies;
+use latency::{Beside, Latencies};
 use law::{Law, STEP, Sample, Verdict};
 use reason::Reason;
 use shardlift_model::NodeId;
@@ -90,6 +94,7 @@ struct State {
     kept: Kept,
     law: Law,
     latencies: Latencies,
+    keep_up: KeepUp,
     verdict: Verdict,
     stepped: Option<Instant>,
     /// Since then: bytes, and whether somebody had to wait for them.
@@ -142,7 +147,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// All words for reasons.
-    pub(crate) const WORDS: [&'static str; 10] = Reason::WORDS;
+    pub(crate) const WORDS: [&'static str; 11] = Reason::WORDS;
 }
 
 impl Throttle {
@@ -157,6 +162,7 @@ impl Throttle {
             kept,
             law: Law::default(),
             latencies: Latencies::default(),
+            keep_up: KeepUp::default(),
             verdict: Verdict { rate: None, reason: Reason::NoClients, learns: false },
             stepped: None,
             moved: 0,
@@ -190,6 +196,9 @@ impl Throttle {
         self.waits.fetch_add(waited.into(), Ordering::Relaxed);
         self.bytes[work as usize].fetch_add(bytes, Ordering::Relaxed);
         let mut state = lock(&self.state);
+        if work == Work::Send {
+            state.keep_up.sent(Instant::now(), node);
+        }
         state.moved += bytes;
         state.short |= waited;
     }
@@ -277,6 +286,8 @@ impl State {
             clients: self.has_clients(now),
             silent: silent.unwrap_or_default(),
             operations: self.latencies.seen(now).to_vec(),
+            counted: self.latencies.take_counted(),
+            keep_up: self.keep_up.step(now, since),
             short: self.short,
             moved,
             hurry: self.hurry_until.is_some_and(|until| now < until),
@@ -286,8 +297,11 @@ impl State {
         (self.stepped, self.moved, self.short) = (Some(now), 0, false);
     }
 
-    fn is_undisturbed(&self, now: Instant) -> bool {
+    fn beside(&self, now: Instant) -> Beside {
         let settled = self.disturbed.is_none_or(|at| now.saturating_duration_since(at) > AFTERMATH);
-        self.verdict.learns || (settled && self.moved < NEXT_TO_NOTHING)
+        if settled && self.moved < NEXT_TO_NOTHING {
+            return Beside::Nothing;
+        }
+        if self.verdict.learns { Beside::Floor } else { Beside::Move }
     }
 }

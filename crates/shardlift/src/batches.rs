@@ -17,11 +17,12 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<(), Fa
     let request = |batch: &BatchId| v1::BatchRequest { batch: batch.to_string() };
     let changed = match command {
         BatchCommand::List => {
-            let listed = connection.answer(client.list_batches(v1::ListBatchesRequest {})).await?;
+            let listed = connection.answer(client.list_batches(v1::ListBatchesRequest::default())).await?;
             return print(global.output, &listed, |listed| batch_table(&listed.batches, output::now()));
         }
         BatchCommand::Status { batch } => {
-            let listed = connection.answer(client.list_batches(v1::ListBatchesRequest {})).await?;
+            let named = v1::ListBatchesRequest { batch: batch.to_string() };
+            let listed = connection.answer(client.list_batches(named)).await?;
             find(listed.batches, &batch)?
         }
         BatchCommand::Start(start) => {

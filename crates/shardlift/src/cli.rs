@@ -7,6 +7,7 @@ mod plans;
 mod receipts;
 mod roles;
 mod values;
+mod what_if;
 
 pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBatch};
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
@@ -14,13 +15,16 @@ pub use nodes::{
     AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
     VerifyNode, WriteOffNode,
 };
-pub use plans::{PlanCommand, PlanDraft};
+pub use plans::{GoalWord, PlanCommand, PlanDraft, PlanPicture, PlanWishes};
 pub use receipts::{Expected, ExportReceipts, Fact, ReceiptCommand, ShowReceipt, VerifyReceipts};
 pub use roles::{
     ClientAuthWord, InitArguments, LimitShard, OperatorCommand, PrepareOperator, PrepareRouter, PrepareShard,
     RouterCommand, RunRole, ShardCommand,
 };
-pub use values::{Ceiling, HostName, NamedReason, NodeSeq, Pace, Quota, Span, Switch};
+pub use values::{
+    AllowedTargets, Ceiling, HostName, NamedReason, NodeSeq, Pace, Quota, Size, Span, SpreadCustomer, Switch,
+};
+pub use what_if::{ShardRate, WhatIf};
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};

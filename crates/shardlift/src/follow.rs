@@ -20,14 +20,17 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Views in their order.
 pub(crate) struct Follower {
     connection: Connection,
+    /// The batch whose nodes are wanted in any case.
+    batch: String,
     stream: Option<Streaming<v1::StatusView>>,
     has_seen_one: bool,
     away_since: Option<Instant>,
 }
 
 impl Follower {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, stream: None, has_seen_one: false, away_since: None }
+    pub(crate) fn new(connection: Connection, batch: Option<&str>) -> Self {
+        let batch = batch.unwrap_or_default().to_owned();
+        Self { connection, batch, stream: None, has_seen_one: false, away_since: None }
     }
 
     /// The next view. One that was never reached is not waited for.
@@ -51,7 +54,7 @@ impl Follower {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {
-                let request = v1::WatchStatusRequest { interval_ms: INTERVAL_MS };
+                let request = v1::WatchStatusRequest { interval_ms: INTERVAL_MS, batch: self.batch.clone() };
                 let mut client = self.connection.client.clone();
                 none.insert(self.connection.answer(client.watch_status(request)).await?)
             }

@@ -3,6 +3,7 @@
 //! JSON is the message itself under the names of `operator.proto`. Text in tables comes from elsewhere and is cleaned of
 //! anything that could steer a terminal.
 
+mod estimates;
 mod fleet;
 mod limits;
 mod receipt;
@@ -10,10 +11,11 @@ mod tables;
 mod verify;
 mod way_back;
 
+pub(crate) use estimates::estimate_text;
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
 pub(crate) use limits::limits_text;
 pub(crate) use receipt::receipt_text;
-pub(crate) use tables::{batch_table, check_text, progress, router_table, shard_table, status_text};
+pub(crate) use tables::{batch_table, check_text, node_count, progress, router_table, shard_table, status_text};
 pub(crate) use verify::{verify_line, verify_text};
 pub(crate) use way_back::{batch_loss_text, batch_way_back, doctor_text, flip_words, loss_text, node_way_back};
 

@@ -1,5 +1,10 @@
 //! Plans: drafted by the controller, kept in files, checked here for their form and there against the world.
 
+mod look;
+mod rewrite;
+mod what_if;
+mod wishes;
+
 use crate::cli::{Global, PlanCommand, PlanDraft};
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
@@ -11,12 +16,22 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Changes of the world named before a plan is refused; `plan diff` shows all.
+const DRIFT_SHOWN: usize = 20;
+
 pub(crate) async fn run(global: &Global, command: PlanCommand) -> Result<(), Failure> {
     match command {
-        PlanCommand::Make(draft) => make(global, draft).await,
+        PlanCommand::Make(draft) => make(global, *draft).await,
         PlanCommand::Check { file, offline } => check(global, &file, offline).await,
-        PlanCommand::Apply { file, revision, dry_run } => apply(global, &file, revision, dry_run).await,
+        PlanCommand::Apply { file, revision, dry_run, accept_drift } => {
+            apply(global, &file, Reviewed { revision, accept_drift }, dry_run).await
+        }
+        PlanCommand::Diff { file, other: Some(other) } => look::diff_files(global, &file, &other),
+        PlanCommand::Diff { file, other: None } => look::diff_world(global, &file).await,
+        PlanCommand::Graph(picture) => look::graph(global, picture).await,
+        PlanCommand::Rebase { file, redraw } => rewrite::rebase(global, &file, redraw).await,
         PlanCommand::Show => show(global).await,
+        PlanCommand::WhatIf(arguments) => what_if::run(global, &arguments).await,
     }
 }
 
@@ -24,23 +39,27 @@ pub(crate) async fn run(global: &Global, command: PlanCommand) -> Result<(), Fai
 struct Drafted {
     toml: String,
     file: Option<PathBuf>,
+    report: Vec<String>,
 }
 
 async fn make(global: &Global, draft: PlanDraft) -> Result<(), Failure> {
+    let wishes = wishes::wishes(draft.wishes)?;
     let connection = Connection::open(global)?;
     let request = v1::MakePlanRequest {
         source: draft.source.to_string(),
         targets: draft.targets.iter().map(ToString::to_string).collect(),
-        canary_nodes: draft.canary,
+        canary_nodes: draft.canary.unwrap_or(0),
         batch_nodes: draft.batch,
         exclude: draft.exclude.iter().map(ToString::to_string).collect(),
         headroom_percent: draft.headroom.unwrap_or(0),
+        wishes: Some(wishes),
     };
     let made = connection.answer(connection.client.clone().make_plan(request)).await?;
     if let Some(file) = &draft.out {
-        write_plan(file, &made.toml, draft.force)?;
+        write_new(file, &made.toml, draft.force)?;
     }
-    let drafted = Drafted { toml: made.toml, file: draft.out };
+    made.report.iter().for_each(|line| talk(&clean(line)));
+    let drafted = Drafted { toml: made.toml, file: draft.out, report: made.report };
     print(global.output, &drafted, |drafted| match &drafted.file {
         Some(file) => {
             let (file, revision) = (file.display(), parse(&drafted.toml).map_or(0, |plan| plan.revision()));
@@ -52,9 +71,9 @@ async fn make(global: &Global, draft: PlanDraft) -> Result<(), Failure> {
     })
 }
 
-fn write_plan(file: &Path, toml: &str, force: bool) -> Result<(), Failure> {
+fn write_new(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create(true).truncate(force).create_new(!force).open(file);
-    let written = opened.and_then(|mut opened| opened.write_all(toml.as_bytes()).and_then(|()| opened.sync_all()));
+    let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all()));
     written.map_err(|error| {
         let failure = Failure::caused(format!("{} was not written", file.display()), &error);
         if error.kind() == std::io::ErrorKind::AlreadyExists { failure.advise("--force replaces it") } else { failure }
@@ -69,15 +88,16 @@ fn read_plan(file: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
+fn problem(finding: Finding) -> v1::PlanProblem {
+    let Finding { line, column, snippet, message, hint } = finding;
+    v1::PlanProblem { line, column, message, hint, snippet }
+}
+
 /// What the form alone shows.
 fn check_form(text: &str) -> v1::CheckPlanResponse {
-    let found = |finding: Finding| {
-        let Finding { line, column, snippet, message, hint } = finding;
-        v1::PlanProblem { line, column, message, hint, snippet }
-    };
     match parse(text) {
         Err(findings) => {
-            v1::CheckPlanResponse { problems: findings.into_iter().map(found).collect(), ..Default::default() }
+            v1::CheckPlanResponse { problems: findings.into_iter().map(problem).collect(), ..Default::default() }
         }
         Ok(plan) => v1::CheckPlanResponse {
             revision: plan.revision(),
@@ -86,6 +106,13 @@ fn check_form(text: &str) -> v1::CheckPlanResponse {
             ..Default::default()
         },
     }
+}
+
+/// The text of a file whose form is good.
+fn read_good_plan(file: &Path) -> Result<String, Failure> {
+    let text = read_plan(file)?;
+    refuse_problems(file, &check_form(&text).problems)?;
+    Ok(text)
 }
 
 /// Problems as a compiler shows them, on stderr; then the failure that stands for all of them.
@@ -108,6 +135,16 @@ fn problems_text(file: &Path, problems: &[v1::PlanProblem]) -> String {
     problems.iter().map(shown).collect::<Vec<_>>().join("\n")
 }
 
+/// What has changed since the plan was drawn.
+fn drift_text(drift: &[String]) -> String {
+    let mut text = "changed since the plan was drawn:".to_owned();
+    drift.iter().take(DRIFT_SHOWN).for_each(|line| text.push_str(&format!("\n  {}", clean(line))));
+    if drift.len() > DRIFT_SHOWN {
+        text.push_str(&format!("\n  and {} more; `shardlift plan diff` shows all", drift.len() - DRIFT_SHOWN));
+    }
+    text
+}
+
 async fn check(global: &Global, file: &Path, offline: bool) -> Result<(), Failure> {
     let toml = read_plan(file)?;
     let mut answer = check_form(&toml);
@@ -120,13 +157,24 @@ async fn check(global: &Global, file: &Path, offline: bool) -> Result<(), Failur
     } else if offline {
         talk("only the form was looked at: names, space and order need the controller");
     }
+    if !answer.drift.is_empty() {
+        talk(&format!("note: {}", drift_text(&answer.drift)));
+    }
     if answer.problems.is_empty() || global.output == crate::cli::Format::Json {
         print(global.output, &answer, check_text)?;
     }
     refuse_problems(file, &answer.problems)
 }
 
-async fn apply(global: &Global, file: &Path, revision: u64, dry_run: bool) -> Result<(), Failure> {
+/// What an operator says of the plan that is to come into force.
+#[derive(Debug, Clone, Copy)]
+struct Reviewed {
+    revision: u64,
+    accept_drift: bool,
+}
+
+async fn apply(global: &Global, file: &Path, reviewed: Reviewed, dry_run: bool) -> Result<(), Failure> {
+    let Reviewed { revision, accept_drift } = reviewed;
     let toml = read_plan(file)?;
     let form = check_form(&toml);
     refuse_problems(file, &form.problems)?;
@@ -138,17 +186,33 @@ async fn apply(global: &Global, file: &Path, revision: u64, dry_run: bool) -> Re
     let mut client = connection.client.clone();
     let checked = connection.answer(client.check_plan(v1::CheckPlanRequest { toml: toml.clone() })).await?;
     refuse_problems(file, &checked.problems)?;
+    refuse_drift(file, &checked.drift, accept_drift)?;
     if dry_run {
         talk("dry run: the plan may be applied and was not");
         return print(global.output, &checked, check_text);
     }
-    let applied = connection.answer(client.apply_plan(v1::ApplyPlanRequest { toml, revision })).await?;
+    let applied = connection.answer(client.apply_plan(v1::ApplyPlanRequest { toml, revision, accept_drift })).await?;
     print(global.output, &applied, |applied| {
         if let Some(first) = applied.batches.first() {
             talk(&format!("next:\n  shardlift batch start {first} --wait"));
         }
         format!("revision {} is in force: {}", applied.revision, applied.batches.join(", "))
     })
+}
+
+/// The controller refuses it as well; here all of it is shown, and a dry run says the same.
+fn refuse_drift(file: &Path, drift: &[String], accept: bool) -> Result<(), Failure> {
+    if drift.is_empty() {
+        return Ok(());
+    }
+    talk(&format!("{}{}", if accept { "accepted: " } else { "" }, drift_text(drift)));
+    if accept {
+        return Ok(());
+    }
+    let what = format!("{}: the world has changed since the plan was drawn", file.display());
+    let advice =
+        "look at the plan again, then --accept-drift; `shardlift plan rebase FILE --redraw` notes the world of now";
+    Err(Failure::new(Exit::Refused, what).advise(advice))
 }
 
 async fn show(global: &Global) -> Result<(), Failure> {

@@ -58,6 +58,14 @@ pub(crate) enum Watched {
 }
 
 impl Watched {
+    /// The one batch, if it is one.
+    pub(crate) fn batch(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Batch(batch) | Self::Node { batch, .. } => Some(batch),
+        }
+    }
+
     fn batches<'s>(&'s self, status: &'s v1::StatusView) -> impl Iterator<Item = &'s v1::BatchView> {
         status.batches.iter().filter(move |view| match self {
             Self::Batch(batch) | Self::Node { batch, .. } => view.batch == *batch,

@@ -81,7 +81,7 @@ async fn node_end(connection: &Connection, node: &str, batch: &str, wish: &Wish)
 pub(crate) async fn batch(connection: &Connection, global: &Global, arguments: RollBackBatch) -> Result<(), Failure> {
     let mut client = connection.client.clone();
     let name = &arguments.batch;
-    let listed = connection.answer(client.list_batches(v1::ListBatchesRequest {})).await?;
+    let listed = connection.answer(client.list_batches(v1::ListBatchesRequest { batch: name.to_string() })).await?;
     let before = find(listed.batches, name)?;
     let words = batch_way_back(&before.nodes);
     words.lines().for_each(|line| talk(&clean(&format!("batch {name}: {line}"))));

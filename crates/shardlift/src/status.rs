@@ -14,7 +14,7 @@ pub(crate) async fn status(global: &Global, arguments: &StatusArguments) -> Resu
         let status = connection.answer(connection.client.clone().get_status(v1::GetStatusRequest {})).await?;
         return print(global.output, &status, status_text);
     }
-    let mut follower = Follower::new(connection);
+    let mut follower = Follower::new(connection, None);
     let mut display = Display::to_stderr(Watched::All);
     loop {
         let status = follower.next().await?;

@@ -16,7 +16,7 @@ pub(crate) async fn until<T>(
     watched: Watched,
     mut ended: impl FnMut(v1::StatusView) -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
-    let mut follower = Follower::new(connection.clone());
+    let mut follower = Follower::new(connection.clone(), watched.batch());
     let mut display = Display::to_stderr(watched);
     loop {
         let seen = follower.next().await.and_then(|status| {

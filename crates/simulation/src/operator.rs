@@ -140,7 +140,7 @@ impl Operator {
                 toml += &format!("\"{node}\" = \"{target}\"\n");
             }
         }
-        let request = v1::ApplyPlanRequest { toml, revision: 1 };
+        let request = v1::ApplyPlanRequest { toml, revision: 1, ..Default::default() };
         self.call(|mut client| {
             let request = request.clone();
             async move { client.apply_plan(request).await }

@@ -1,9 +1,10 @@
 //! What clients feel of a move, and what the move gets: 16 clients back up to the source while 20 nodes leave it.
 //!
-//! In one run, on one cluster: the move without clients; clients without the move; both, clients first; clients without the move
-//! once more; both, with clients first switched off. Each client runs `restic backup` over and over, and beside it stores one small
-//! object after the other, each timed from outside: those are the requests whose p99 is told. A move's throughput is that of its
-//! first copy, from the command until every node follows. Each move takes nodes of its own, so all start from nothing.
+//! In one run, on one cluster: the move without clients, in each round once; then, in each round, clients without the move, both with
+//! clients first, clients without the move, both with clients first switched off. Each client runs `restic backup` over and over, and
+//! beside it stores one small object after the other, each timed from outside: those are the requests whose p99 is told, over all
+//! rounds. A move's throughput is that of its first copy, from the command until every node follows; of several, all bytes by all
+//! time. After each move the nodes are taken back and their copies go, so that all moves are of the same bytes and start from nothing.
 
 mod ground;
 mod work;
@@ -12,7 +13,7 @@ use super::report::ClientsFirst;
 use crate::tool;
 use anyhow::{Context as _, Result, ensure};
 use ground::Ground;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use work::{AtWork, Felt};
 
 /// How much to measure.
@@ -20,7 +21,7 @@ use work::{AtWork, Felt};
 pub struct ClientsBench {
     /// Clients that back up.
     pub clients: usize,
-    /// Nodes that leave, in each of three moves.
+    /// Nodes that leave, in each move.
     pub nodes: usize,
     /// Size of each of them, in MiB.
     pub mebibytes: u64,
@@ -28,8 +29,10 @@ pub struct ClientsBench {
     pub client_mebibytes: usize,
     /// From one backup of a client to its next, in seconds.
     pub backup_seconds: u64,
-    /// How long clients are watched without a move, twice, in seconds.
+    /// How long clients are watched without a move before each move, in seconds.
     pub seconds: u64,
+    /// How often it is all done.
+    pub rounds: usize,
 }
 
 /// Objects that each client stores beside its backups.
@@ -41,29 +44,45 @@ const TOLD_MAX: usize = 4;
 /// Between a change of what goes on and the next measurement.
 const CALM: Duration = Duration::from_secs(3);
 
-/// A move, and what clients felt meanwhile.
+/// Moves of one kind, and what clients felt meanwhile.
+#[derive(Default)]
 struct Moved {
-    mebibytes_per_second: f64,
+    mebibytes: f64,
+    seconds: f64,
     felt: Felt,
-    /// The reasons for the source's pace that were seen, by their first words.
+    /// The reasons for the source's pace that were seen.
     reasons: Vec<String>,
 }
 
-async fn moved(ground: &Ground, bench: &ClientsBench, batch: &str, at_work: Option<&AtWork>) -> Result<Moved> {
-    let began_ms = work::now_ms();
-    let began = Instant::now();
-    let reasons = ground.copy(batch).await.with_context(|| format!("the move {batch}"))?;
-    let seconds = began.elapsed().as_secs_f64();
-    let ended_ms = work::now_ms();
-    let felt = match at_work {
-        Some(at_work) => at_work.felt(began_ms, ended_ms)?,
-        None => Felt::default(),
-    };
-    ground.verified(batch).await?;
-    #[expect(clippy::cast_precision_loss, reason = "a size in MiB is far below 2^52")]
-    let mebibytes = (bench.mebibytes * bench.nodes as u64) as f64;
-    println!("{batch}: {mebibytes:.0} MiB in {seconds:.1} s, {felt}; {}", told(&reasons));
-    Ok(Moved { mebibytes_per_second: mebibytes / seconds, felt, reasons })
+impl Moved {
+    fn mebibytes_per_second(&self) -> f64 {
+        self.mebibytes / self.seconds
+    }
+
+    /// One more move, with a name of its own.
+    async fn once(
+        &mut self,
+        ground: &mut Ground,
+        bench: &ClientsBench,
+        batch: &str,
+        at_work: Option<&AtWork>,
+    ) -> Result<()> {
+        let began_ms = work::now_ms();
+        let (took, reasons) = ground.copy(batch).await.with_context(|| format!("the move {batch}"))?;
+        let felt = match at_work {
+            Some(at_work) => at_work.felt(began_ms, work::now_ms())?,
+            None => Felt::default(),
+        };
+        ground.take_back().await?;
+        #[expect(clippy::cast_precision_loss, reason = "a size in MiB is far below 2^52")]
+        let mebibytes = (bench.mebibytes * bench.nodes as u64) as f64;
+        println!("{batch}: {mebibytes:.0} MiB in {:.1} s, {felt}; {}", took.as_secs_f64(), told(&reasons));
+        self.mebibytes += mebibytes;
+        self.seconds += took.as_secs_f64();
+        self.felt.add(felt);
+        self.reasons.extend(reasons);
+        Ok(())
+    }
 }
 
 /// The first and the last of many.
@@ -90,22 +109,31 @@ async fn watched(bench: &ClientsBench, at_work: &AtWork) -> Result<Felt> {
 /// # Errors
 /// When a part does not start, a client fails or a move does not get on.
 pub async fn clients(bench: &ClientsBench) -> Result<ClientsFirst> {
-    ensure!(bench.clients > 0 && bench.nodes > 0 && bench.mebibytes > 0 && bench.seconds > 0, "nothing: {bench:?}");
+    ensure!(
+        bench.clients > 0 && bench.nodes > 0 && bench.mebibytes > 0 && bench.seconds > 0 && bench.rounds > 0,
+        "nothing: {bench:?}"
+    );
     let restic = tool("bench", "restic").context("restic is needed: apt-get install restic")?;
-    let ground = Ground::lay(restic, bench).await?;
-    let idle = moved(&ground, bench, "idle", None).await?;
+    let mut ground = Ground::lay(restic, bench).await?;
+    let (mut usual, mut idle) = (Felt::default(), Moved::default());
+    let (mut on, mut off) = (Moved::default(), Moved::default());
+    for round in 1..=bench.rounds {
+        idle.once(&mut ground, bench, &format!("idle-{round}"), None).await?;
+    }
     let at_work = AtWork::start(&ground, bench).await?;
     let measured = async {
-        let mut usual = watched(bench, &at_work).await?;
-        let on = moved(&ground, bench, "on", Some(&at_work)).await?;
-        usual.add(watched(bench, &at_work).await?);
-        ground.clients_first("off").await?;
-        let off = moved(&ground, bench, "off", Some(&at_work)).await?;
-        Ok::<_, anyhow::Error>((usual, on, off))
+        for round in 1..=bench.rounds {
+            for (switch, moved) in [("on", &mut on), ("off", &mut off)] {
+                ground.clients_first(switch).await?;
+                usual.add(watched(bench, &at_work).await?);
+                moved.once(&mut ground, bench, &format!("{switch}-{round}"), Some(&at_work)).await?;
+            }
+        }
+        Ok::<_, anyhow::Error>(())
     };
     let measured = measured.await;
     let lived = at_work.stop().await;
-    let (usual, on, off) = measured?;
+    measured?;
     lived?;
     let figures = figures(bench, &idle, &usual, &on, &off)?;
     ground.end().await?;
@@ -115,7 +143,7 @@ pub async fn clients(bench: &ClientsBench) -> Result<ClientsFirst> {
 fn figures(bench: &ClientsBench, idle: &Moved, usual: &Felt, on: &Moved, off: &Moved) -> Result<ClientsFirst> {
     let usual_p99 = usual.request_ms(99)?;
     let latency = |moved: &Moved| Ok::<_, anyhow::Error>(moved.felt.request_ms(99)? / usual_p99);
-    let throughput = |moved: &Moved| moved.mebibytes_per_second / idle.mebibytes_per_second;
+    let throughput = |moved: &Moved| moved.mebibytes_per_second() / idle.mebibytes_per_second();
     let (latency_on, latency_off) = (latency(on)?, latency(off)?);
     let mut reasons = on.reasons.clone();
     reasons.truncate(20);
@@ -134,9 +162,9 @@ fn figures(bench: &ClientsBench, idle: &Moved, usual: &Felt, on: &Moved, off: &M
         usual_backup_s: usual.backup_s(),
         on_backup_s: on.felt.backup_s(),
         off_backup_s: off.felt.backup_s(),
-        idle_mebibytes_per_second: idle.mebibytes_per_second,
-        on_mebibytes_per_second: on.mebibytes_per_second,
-        off_mebibytes_per_second: off.mebibytes_per_second,
+        idle_mebibytes_per_second: idle.mebibytes_per_second(),
+        on_mebibytes_per_second: on.mebibytes_per_second(),
+        off_mebibytes_per_second: off.mebibytes_per_second(),
         latency_on,
         latency_off,
         throughput_on: throughput(on),

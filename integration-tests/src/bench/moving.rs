@@ -18,6 +18,7 @@ mod peers;
 mod pipeline;
 mod rclone;
 mod rsync;
+mod spent;
 mod ssh;
 mod start;
 mod table;
@@ -39,6 +40,7 @@ use figures::Measured;
 use limits::Limits;
 use rclone::Certificates;
 use serde::{Deserialize, Serialize};
+use spent::Spent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tls::Settings;
@@ -195,9 +197,10 @@ pub async fn moving(bench: &MoveBench, mut tell: impl FnMut(&MoveRow) -> Result<
         println!("move: SKIPPED {skipped}");
     }
     tell(&MoveRow::Conditions(conditions.clone()))?;
+    let spent = Spent::new(root.path())?;
     let mut all = Vec::new();
     for kind in kinds {
-        let figures = one_tree(bench, kind, &field, &settings, root.path()).await?;
+        let figures = one_tree(bench, kind, &field, &settings, &spent, root.path()).await?;
         print!("{}", table::table(&figures));
         for figure in &figures {
             tell(&MoveRow::Figure(Box::new(figure.clone())))?;
@@ -230,6 +233,7 @@ async fn one_tree(
     kind: Kind,
     field: &Field,
     settings: &Settings,
+    spent: &Spent,
     root: &Path,
 ) -> Result<Vec<MoveFigure>> {
     // Nothing gains by going past the page cache where every file is smaller than what is worth it.
@@ -241,7 +245,7 @@ async fn one_tree(
     let folder = root.join(format!("tree-{}", kind.name()));
     let size = Size { mebibytes: bench.mebibytes, objects: bench.objects, seed: bench.seed };
     let tree = Tree::make(kind, &folder, size).await.with_context(|| format!("making the tree {}", kind.name()))?;
-    let mut course = Course { root, bench, tree: &tree, contestants: &contestants, settings, ways: None };
+    let mut course = Course { root, bench, tree: &tree, spent, contestants: &contestants, settings, ways: None };
     let mut ways = BTreeMap::new();
     if contestants.contains(&Contestant::Rclone) {
         course.find_ways().await.context("finding out how rclone is fastest")?;
@@ -257,7 +261,7 @@ async fn one_tree(
         bail!("not everybody was measured: {seen:?}");
     }
     let figures = Measured { tree: &tree, samples, ways }.figures();
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    spent.keep(&folder)?;
     Ok(figures)
 }
 

@@ -5,21 +5,22 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `SHARDLIFT_BENCH_PARTS` | `backup,flip,move,clients` | the parts to run |
+//! | `SHARDLIFT_BENCH_PARTS` | `serve,flip,move,clients` | the parts to run |
 //! | `SHARDLIFT_BENCH_REPORT` | `target/bench/report.json` | the file that figures are appended to |
-//! | `SHARDLIFT_BENCH_MIB` | 2048 | backup: size of one backup |
-//! | `SHARDLIFT_BENCH_ROUNDS` | 3 | backup: rounds |
+//! | `SHARDLIFT_BENCH_MIB` | 2048 | serve: size of one backup |
+//! | `SHARDLIFT_BENCH_ROUNDS` | 3 | serve: rounds |
 //! | `SHARDLIFT_BENCH_BATCHES` | `1,40,500` | flip: nodes of each batch whose parked times are measured |
 //! | `SHARDLIFT_BENCH_RATE` | 200 | flip: objects that all clients of a batch store per second, at most 50 each. From about |
 //! | | | 1000 on two cores are full before the flip begins, and the longest delta a flip allows is what is measured |
 //! | `SHARDLIFT_BENCH_CLIENTS` | 32 | flip: real backups through a flip of their own |
 //! | `SHARDLIFT_BENCH_CLIENT_MIB` | 16 | flip: new bytes in each of these |
 //! | `SHARDLIFT_BENCH_FIRST_CLIENTS` | 16 | clients: clients that back up |
-//! | `SHARDLIFT_BENCH_FIRST_NODES` | 20 | clients: nodes that leave, in each of three moves |
-//! | `SHARDLIFT_BENCH_FIRST_MIB` | 128 | clients: size of each of these nodes |
+//! | `SHARDLIFT_BENCH_FIRST_NODES` | 20 | clients: nodes that leave, in each move |
+//! | `SHARDLIFT_BENCH_FIRST_MIB` | 256 | clients: size of each of these nodes |
 //! | `SHARDLIFT_BENCH_FIRST_CLIENT_MIB` | 8 | clients: new bytes in each backup |
 //! | `SHARDLIFT_BENCH_FIRST_BACKUP_SECONDS` | 20 | clients: from one backup of a client to its next |
-//! | `SHARDLIFT_BENCH_FIRST_SECONDS` | 30 | clients: how long clients are watched without a move, twice |
+//! | `SHARDLIFT_BENCH_FIRST_SECONDS` | 15 | clients: how long clients are watched without a move before each move |
+//! | `SHARDLIFT_BENCH_FIRST_ROUNDS` | 3 | clients: rounds |
 //! | `SHARDLIFT_BENCH_MOVE_MIB` | 4096 | move: size of the tree of large objects, and of what is in the real repository |
 //! | `SHARDLIFT_BENCH_MOVE_OBJECTS` | 200000 | move: objects of the tree of small ones |
 //! | `SHARDLIFT_BENCH_MOVE_ROUNDS` | 5 | move: rounds |
@@ -32,7 +33,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use integration_tests::bench::{
-    BackupBench, ClientsBench, FlipBench, MoveBench, append, backup, clients, flip, moving,
+    ClientsBench, FlipBench, MoveBench, ServingBench, append, clients, flip, moving, serving,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,14 +51,16 @@ where
     text.parse().with_context(|| format!("{name} is no such number: {text}"))
 }
 
-async fn measure_backup(report: &Path) -> Result<()> {
-    let bench = BackupBench {
+async fn measure_serving(report: &Path) -> Result<()> {
+    let bench = ServingBench {
         mebibytes: number("SHARDLIFT_BENCH_MIB", "2048")?,
         rounds: number("SHARDLIFT_BENCH_ROUNDS", "3")?,
     };
-    let comparison = backup(bench).await?;
-    println!("{comparison}");
-    append(report, &comparison)
+    for comparison in serving(bench).await? {
+        println!("{comparison}");
+        append(report, &comparison)?;
+    }
+    Ok(())
 }
 
 async fn measure_flip(report: &Path) -> Result<()> {
@@ -103,10 +106,11 @@ async fn measure_clients(report: &Path) -> Result<()> {
     let bench = ClientsBench {
         clients: number("SHARDLIFT_BENCH_FIRST_CLIENTS", "16")?,
         nodes: number("SHARDLIFT_BENCH_FIRST_NODES", "20")?,
-        mebibytes: number("SHARDLIFT_BENCH_FIRST_MIB", "128")?,
+        mebibytes: number("SHARDLIFT_BENCH_FIRST_MIB", "256")?,
         client_mebibytes: number("SHARDLIFT_BENCH_FIRST_CLIENT_MIB", "8")?,
         backup_seconds: number("SHARDLIFT_BENCH_FIRST_BACKUP_SECONDS", "20")?,
-        seconds: number("SHARDLIFT_BENCH_FIRST_SECONDS", "30")?,
+        seconds: number("SHARDLIFT_BENCH_FIRST_SECONDS", "15")?,
+        rounds: number("SHARDLIFT_BENCH_FIRST_ROUNDS", "3")?,
     };
     let figures = clients(&bench).await?;
     println!("{figures}");
@@ -116,12 +120,12 @@ async fn measure_clients(report: &Path) -> Result<()> {
 async fn measure() -> Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/report.json");
     let report = PathBuf::from(text("SHARDLIFT_BENCH_REPORT", default));
-    let parts = text("SHARDLIFT_BENCH_PARTS", "backup,flip,move,clients");
+    let parts = text("SHARDLIFT_BENCH_PARTS", "serve,flip,move,clients");
     let parts: Vec<&str> = parts.split(',').map(str::trim).collect();
-    let unknown: Vec<_> = parts.iter().filter(|part| !["backup", "flip", "move", "clients"].contains(part)).collect();
-    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are backup, flip, move and clients");
-    if parts.contains(&"backup") {
-        measure_backup(&report).await?;
+    let unknown: Vec<_> = parts.iter().filter(|part| !["serve", "flip", "move", "clients"].contains(part)).collect();
+    ensure!(unknown.is_empty(), "SHARDLIFT_BENCH_PARTS names {unknown:?}; there are serve, flip, move and clients");
+    if parts.contains(&"serve") {
+        measure_serving(&report).await?;
     }
     if parts.contains(&"flip") {
         measure_flip(&report).await?;

@@ -1,5 +1,7 @@
 //! Looks at one shard: itself, then all its nodes, page by page.
 
+use super::activity::Due;
+use super::pages::{PAGE, Pages};
 use super::pause;
 use crate::channels::{Deadline as _, Within as _};
 use crate::effects::Context;
@@ -14,13 +16,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 /// How long one question may take.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Nodes per page.
-const PAGE: u32 = 1000;
-
-/// Pages of one look; a shard that never ends is broken.
-const PAGES_MAX: usize = 1000;
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Issuer of certificates from before the cluster.
 const LEGACY_ISSUER: &str = "legacy";
@@ -30,8 +26,9 @@ type Reported = BTreeSet<(NodeId, String)>;
 
 pub(super) async fn run(context: Context, shard: ShardId) {
     let mut reported = Reported::new();
+    let mut activity = Due::default();
     loop {
-        if let Err(status) = look(&context, &shard, &mut reported).await {
+        if let Err(status) = look(&context, &shard, &mut reported, &mut activity).await {
             tracing::debug!(%shard, reason = status.message(), "the shard cannot be looked at");
             let problem = Some(status.message().to_owned());
             context.shared.observe(|observed| observed.shards.entry(shard.clone()).or_default().problem = problem);
@@ -40,15 +37,18 @@ pub(super) async fn run(context: Context, shard: ShardId) {
     }
 }
 
-async fn look(context: &Context, shard: &ShardId, reported: &mut Reported) -> Result<(), Status> {
+async fn look(context: &Context, shard: &ShardId, reported: &mut Reported, activity: &mut Due) -> Result<(), Status> {
     let Some(address) = context.shard_address(shard) else { return Ok(()) };
     let mut client = context.channels.shard(shard, &address);
     let about = client.describe_shard(DEADLINE.on(v1::DescribeShardRequest {})).within(DEADLINE).await?.into_inner();
     record_shard(context, shard, &about).await;
+    // Estimates go by what was heard last: a shard that does not say it now is not asked twice.
+    let limits = client.get_limits(DEADLINE.on(v1::GetLimitsRequest {})).within(DEADLINE).await;
     context.shared.observe(|observed| {
         let seen = observed.shards.entry(shard.clone()).or_default();
         seen.about = Some(about);
         seen.problem = None;
+        seen.limits = limits.ok().map(tonic::Response::into_inner).or(seen.limits.take());
     });
     let nodes = list(&mut client).await?;
     let inputs = context.shared.world(|world| {
@@ -72,7 +72,7 @@ async fn look(context: &Context, shard: &ShardId, reported: &mut Reported) -> Re
     });
     // All at once: the loop records a group of them with one append.
     futures::future::join_all(inputs.into_iter().map(|input| context.inputs.report(input))).await;
-    Ok(())
+    activity.look(context, shard, &mut client).await
 }
 
 /// A shard may move its client and peer addresses and grow; its control address is the operator's word.
@@ -99,9 +99,9 @@ pub(crate) fn describe(shard: &ShardId, control_address: &str, about: &v1::Descr
 /// All nodes of a shard, whatever their mode.
 pub(crate) async fn list(client: &mut ShardControlClient<Channel>) -> Result<BTreeMap<NodeId, v1::NodeStatus>, Status> {
     let mut nodes = BTreeMap::new();
-    let mut after = String::new();
-    for _page in 0..PAGES_MAX {
-        let request = v1::ListNodesRequest { after: after.clone(), limit: PAGE };
+    let mut pages = Pages::of("nodes");
+    loop {
+        let request = v1::ListNodesRequest { after: pages.after(), limit: PAGE };
         let page = client.list_nodes(DEADLINE.on(request)).within(DEADLINE).await?.into_inner();
         for status in page.nodes {
             match status.node.parse() {
@@ -111,15 +111,10 @@ pub(crate) async fn list(client: &mut ShardControlClient<Channel>) -> Result<BTr
                 Err(error) => tracing::warn!(%error, "a shard listed a node whose name is none"),
             }
         }
-        if page.next.is_empty() {
+        if !pages.turn(page.next)? {
             return Ok(nodes);
         }
-        if page.next <= after {
-            return Err(Status::internal("its list of nodes does not move on"));
-        }
-        after = page.next;
     }
-    Err(Status::internal("its list of nodes does not end"))
 }
 
 /// Only a node that is served is found; an incoming or retired copy is not a second writer.

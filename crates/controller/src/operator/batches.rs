@@ -3,16 +3,74 @@
 use super::fleet::{fleet_node, rfc3339, waiting_for};
 use super::{progress, verify};
 use crate::clock;
+use crate::estimates::{self, Outlook};
 use crate::observed::Observed;
 use shardlift_api::v1;
 use shardlift_migration::{Batch, BatchPhase, Migration, Node, Stage, Verdict, World};
+use shardlift_model::{BatchId, ShardId};
 
 /// Reasons shown for one batch.
 const REASONS_MAX: usize = 20;
 
+/// Nodes of all batches that are shown together.
+const NODES_SHOWN_MAX: usize = 2000;
+
 /// All batches in the order of their plans.
-pub(super) fn batch_views(world: &World, observed: &Observed) -> Vec<v1::BatchView> {
-    in_order(world).map(|batch| batch_view(world, observed, batch)).collect()
+///
+/// With their nodes as long as these are few; else only those of batches that are under way, and of the one that is named.
+pub(super) fn batch_views(world: &World, observed: &Observed, named: &str) -> Vec<v1::BatchView> {
+    views_and_whole(world, observed, named).0
+}
+
+/// The same, and how long all batches that are not over take.
+pub(super) fn views_and_whole(
+    world: &World,
+    observed: &Observed,
+    named: &str,
+) -> (Vec<v1::BatchView>, Option<v1::EstimateView>) {
+    let notes = Notes::of(world, observed);
+    let few = world.batches.values().map(|batch| batch.nodes.len()).sum::<usize>() <= NODES_SHOWN_MAX;
+    let is_shown = |batch: &Batch| {
+        let under_way = batch.phase != BatchPhase::Planned && !batch.phase.is_over();
+        few || under_way || batch.batch.as_str() == named
+    };
+    let view = |batch: &Batch| {
+        let nodes = if is_shown(batch) { node_views(world, observed, batch) } else { Vec::new() };
+        batch_view(world, observed, batch, &notes, nodes)
+    };
+    let views = in_order(world).map(view).collect();
+    (views, notes.outlook.as_ref().map(|outlook| estimates::view(&outlook.whole)))
+}
+
+/// One batch with its nodes.
+pub(super) fn whole_view(world: &World, observed: &Observed, batch: &Batch) -> v1::BatchView {
+    let nodes = node_views(world, observed, batch);
+    batch_view(world, observed, batch, &Notes::of(world, observed), nodes)
+}
+
+/// What is said of batches by looking at all of them.
+struct Notes {
+    outlook: Option<Outlook>,
+    advice: Option<(BatchId, String)>,
+}
+
+impl Notes {
+    fn of(world: &World, observed: &Observed) -> Self {
+        let now = clock::now();
+        let left = estimates::left(world, observed, now);
+        let conditions = |source: &ShardId| estimates::conditions(world, observed, &left, source);
+        let outlook = estimates::outlook(&left, &observed.measured, conditions, now);
+        Self { outlook, advice: estimates::advice(world).map(|(batch, note)| (batch.clone(), note)) }
+    }
+
+    fn estimate(&self, batch: &Batch) -> Option<v1::EstimateView> {
+        self.outlook.as_ref()?.batches.get(&batch.batch).map(estimates::view)
+    }
+
+    fn advice(&self, batch: &Batch) -> String {
+        let note = self.advice.as_ref().filter(|(name, _)| *name == batch.batch);
+        note.map(|(_, note)| note.clone()).unwrap_or_default()
+    }
 }
 
 /// By plan, then by place in the plan.
@@ -34,7 +92,7 @@ pub(crate) fn batch_progress(world: &World, observed: &Observed, batch: &Batch) 
     progress::sum(members(world, batch).filter(stays).map(|node| progress::of_node(observed, node)))
 }
 
-pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v1::BatchView {
+fn node_views(world: &World, observed: &Observed, batch: &Batch) -> Vec<v1::FleetNode> {
     let node_view = |node: &Node| {
         let mut view = fleet_node(world, observed, node);
         // In its batch, a node whose move is over still shows how it ended.
@@ -42,9 +100,20 @@ pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v
             view.phase = migration.phase().as_str().to_owned();
             view.batch = migration.batch.to_string();
             view.target = migration.target.to_string();
+            view.since_unix_ms = migration.phase_since().0;
         }
         view
     };
+    members(world, batch).map(node_view).collect()
+}
+
+fn batch_view(
+    world: &World,
+    observed: &Observed,
+    batch: &Batch,
+    notes: &Notes,
+    nodes: Vec<v1::FleetNode>,
+) -> v1::BatchView {
     v1::BatchView {
         batch: batch.batch.to_string(),
         phase: batch.phase.as_str().to_owned(),
@@ -54,11 +123,15 @@ pub(super) fn batch_view(world: &World, observed: &Observed, batch: &Batch) -> v
         committed_at_unix_ms: batch.committed_at.map_or(0, |at| at.0),
         route_version: route_version(world, batch),
         progress: Some(batch_progress(world, observed, batch)),
-        nodes: members(world, batch).map(node_view).collect(),
+        nodes,
+        node_count: members(world, batch).count() as u64,
         waiting_for: reasons(world, observed, batch),
         when: batch.when.as_str().to_owned(),
         next_window_unix_ms: batch.next_window(clock::now()).map_or(0, |at| at.0),
         verdict: verdict_words(batch),
+        estimate: notes.estimate(batch),
+        since_unix_ms: estimates::batch_since(world, batch).map_or(0, |at| at.0),
+        advice: notes.advice(batch),
     }
 }
 
@@ -140,6 +213,11 @@ fn reasons(world: &World, observed: &Observed, batch: &Batch) -> Vec<String> {
     for node in members(world, batch) {
         let Some(migration) = &node.migration else { continue };
         if migration.stage.is_over() || migration.stage == Stage::Ready || migration.is_soaking() {
+            continue;
+        }
+        if reasons.len() > REASONS_MAX {
+            // What is left out is counted, not told.
+            reasons.push(String::new());
             continue;
         }
         let why = match &migration.held {

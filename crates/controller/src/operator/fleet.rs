@@ -8,8 +8,8 @@ use crate::wire::node_digest;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{CertificateState, Input, Migration, Node, World, explain};
-use shardlift_model::{NodeId, UnixMillis};
+use shardlift_migration::{CertificateState, Input, Migration, Node, Stage, World, explain};
+use shardlift_model::{Activity, HourOfWeek, NodeId, UnixMillis};
 use std::ops::Bound;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,11 +17,18 @@ use time::format_description::well_known::Rfc3339;
 /// Longest reason that an operator may give.
 const REASON_CHARS_MAX: usize = 500;
 
+/// Nodes that one page looks at: what few match is found over several pages, and nobody waits for one of them.
+const LOOKS_MAX: usize = 20_000;
+
+/// Above this many nodes in a batch, one that is ready does not name those that are not.
+const NAMED_OTHERS_MAX: usize = 500;
+
 /// A node with what was observed of it.
 pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1::FleetNode {
-    let status = observed.at_writer(node).cloned().unwrap_or_default();
+    let (no_status, no_settings) = (v1::NodeStatus::default(), v1::NodeSettings::default());
+    let status = observed.at_writer(node).unwrap_or(&no_status);
     let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over());
-    let settings = status.settings.unwrap_or_default();
+    let settings = status.settings.as_ref().unwrap_or(&no_settings);
     let held = migration.and_then(|migration| migration.held.as_ref());
     v1::FleetNode {
         node: node.node.to_string(),
@@ -29,7 +36,7 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         server_name: node.server_name.to_string(),
         shard: node.shard.to_string(),
         generation: node.generation.0,
-        phase: migration.map_or("settled", |migration| migration.phase().as_str()).to_owned(),
+        phase: phase_word(node).to_owned(),
         batch: migration.map_or_else(String::new, |migration| migration.batch.to_string()),
         target: migration.map_or_else(String::new, |migration| migration.target.to_string()),
         objects: status.objects,
@@ -45,9 +52,82 @@ pub(crate) fn fleet_node(world: &World, observed: &Observed, node: &Node) -> v1:
         append_only: settings.append_only,
         holds: settings.holds.iter().map(|hold| format!("{}: {}", hold.id, hold.reason)).collect(),
         way_back: way_back(world, observed, node),
+        activity: observed.activities.get(&node.node).map(activity),
         loss: node.migration.as_ref().and_then(loss).unwrap_or_default(),
+        since_unix_ms: migration.map_or(0, |migration| migration.phase_since().0),
         deep_verify: observed.at_writer(node).and_then(|status| verify::view(node, &node.shard, status)),
     }
+}
+
+/// KiB of an hour as bytes per second.
+pub(super) const fn per_second(kib_per_hour: u64) -> u64 {
+    kib_per_hour.saturating_mul(1024) / 3600
+}
+
+fn activity(activity: &Activity) -> v1::ActivityView {
+    let week = activity.week();
+    let peak = HourOfWeek::all().zip(activity.load_kib()).max_by_key(|(_, kib)| *kib).filter(|(_, kib)| *kib > 0);
+    v1::ActivityView {
+        client: activity.client().to_owned(),
+        schedule: activity.schedule(),
+        sessions_per_week: activity.sessions_per_week(),
+        growth_bytes_per_day: activity.growth_bytes_per_day(),
+        requests_per_week: week.requests,
+        bytes_in_per_week: week.bytes_in,
+        bytes_out_per_week: week.bytes_out,
+        mean_us: week.mean_us(),
+        peak_hour: peak.map_or_else(String::new, |(hour, _)| hour.to_string()),
+        peak_bytes_per_second: peak.map_or(0, |(_, kib)| per_second(kib)),
+        watched_hours: activity.watched_hours(),
+    }
+}
+
+/// The word for where its move stands.
+fn phase_word(node: &Node) -> &'static str {
+    let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over());
+    migration.map_or("settled", |migration| migration.phase().as_str())
+}
+
+/// Who is asked for; what is empty is no condition. Decided by what is recorded alone, so that nobody is shown who is not.
+struct Filter<'r> {
+    customer: &'r str,
+    shard: &'r str,
+    phase: &'r str,
+}
+
+impl Filter<'_> {
+    fn matches(&self, node: &Node) -> bool {
+        let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+        is(self.shard, node.shard.as_str())
+            && is(self.customer, node.customer.as_str())
+            && is(self.phase, phase_word(node))
+    }
+}
+
+/// A page of nodes, and who was looked at last when there is more behind it.
+struct Page<'w> {
+    nodes: Vec<&'w Node>,
+    next: Option<&'w NodeId>,
+}
+
+/// The next nodes that match. At most [`LOOKS_MAX`] are looked at: a page may have fewer than asked for, or none, and still
+/// have a next one.
+fn page<'w>(world: &'w World, after: Option<NodeId>, limit: usize, filter: &Filter<'_>) -> Page<'w> {
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut range = world.nodes.range((start, Bound::Unbounded)).peekable();
+    let mut nodes = Vec::new();
+    let mut last = None;
+    for (name, node) in range.by_ref().take(LOOKS_MAX) {
+        last = Some(name);
+        if filter.matches(node) {
+            nodes.push(node);
+            if nodes.len() == limit {
+                break;
+            }
+        }
+    }
+    let next = last.filter(|_| range.peek().is_some());
+    Page { nodes, next }
 }
 
 /// What was given up when a node went back without its writer. More than the operator accepted is never lost, and less when
@@ -73,6 +153,12 @@ pub(super) fn reason(done: &str, asker: &str, given: &str) -> String {
 pub(super) fn waiting_for(world: &World, observed: &Observed, node: &Node) -> String {
     if let Some(reason) = observed.waits.get(&node.node) {
         return reason.clone();
+    }
+    if let Some(moving) = node.migration.as_ref().filter(|moving| moving.stage == Stage::Ready && moving.held.is_none())
+        && world.batches.get(&moving.batch).is_some_and(|batch| batch.nodes.len() > NAMED_OTHERS_MAX)
+    {
+        // Looking at all others for each of them would take the square of their number.
+        return "the rest of its batch, or the time of its flip".to_owned();
     }
     explain(world, &node.node, clock::now()).map_or_else(String::new, |explanation| explanation.waits_for.join("; "))
 }
@@ -119,21 +205,15 @@ impl OperatorService {
             0 => PAGE_MAX,
             limit => limit.min(PAGE_MAX),
         };
-        let matches = |node: &v1::FleetNode| {
-            let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-            is(&request.customer, &node.customer) && is(&request.shard, &node.shard) && is(&request.phase, &node.phase)
-        };
-        let mut nodes = self.context.shared.both(|recorded, observed| {
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let range = recorded.world.nodes.range((start, Bound::Unbounded));
-            let views = range.map(|(_, node)| fleet_node(&recorded.world, observed, node));
-            // One more than asked for tells whether there is a next page.
-            views.filter(matches).take(limit as usize + 1).collect::<Vec<_>>()
-        });
-        let has_more = nodes.len() > limit as usize;
-        nodes.truncate(limit as usize);
-        let next = nodes.last().filter(|_| has_more).map(|node| node.node.clone()).unwrap_or_default();
-        Ok(v1::ListFleetResponse { nodes, next })
+        let filter = Filter { customer: &request.customer, shard: &request.shard, phase: &request.phase };
+        Ok(self.context.shared.both(|recorded, observed| {
+            let world = &recorded.world;
+            let Page { nodes, next } = page(world, after, limit as usize, &filter);
+            v1::ListFleetResponse {
+                nodes: nodes.into_iter().map(|node| fleet_node(world, observed, node)).collect(),
+                next: next.map(ToString::to_string).unwrap_or_default(),
+            }
+        }))
     }
 
     pub(super) fn explain_named(&self, name: &str) -> Result<v1::ExplainNodeResponse, Fault> {
@@ -244,3 +324,6 @@ impl OperatorService {
         self.node_view(&node)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! in the middle of a move.
 
 use super::OperatorService;
+use super::fleet::per_second;
 use crate::channels::{Deadline as _, Within as _};
 use crate::inventory::describe;
 use crate::observed::Observed;
@@ -13,6 +14,7 @@ use shardlift_api::v1;
 use shardlift_migration::world::{Router, Shard};
 use shardlift_migration::{Input, World};
 use shardlift_model::{RouterId, ShardId};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Status;
 
@@ -22,10 +24,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest address.
 const ADDRESS_BYTES_MAX: usize = 300;
 
-fn shard_view(world: &World, observed: &Observed, shard: &Shard) -> v1::ShardView {
+fn shard_view(observed: &Observed, shard: &Shard, nodes: u64) -> v1::ShardView {
     let seen = observed.shards.get(&shard.shard);
     let about = seen.and_then(|seen| seen.about.as_ref());
-    let nodes = world.nodes.values().filter(|node| node.shard == shard.shard).count();
+    let peak = seen.and_then(|seen| seen.peak);
     v1::ShardView {
         shard: shard.shard.to_string(),
         control_address: shard.control_address.clone(),
@@ -33,16 +35,23 @@ fn shard_view(world: &World, observed: &Observed, shard: &Shard) -> v1::ShardVie
         client_address: shard.client_address.clone(),
         capacity_bytes: shard.capacity.0,
         free_bytes: about.map_or(0, |about| about.free_bytes),
-        nodes: nodes as u64,
+        nodes,
         reachable: seen.is_some_and(crate::observed::ShardSeen::is_reachable),
         problem: seen.map_or_else(|| "not seen yet".to_owned(), |seen| seen.problem.clone().unwrap_or_default()),
         pace: about.map_or_else(String::new, |about| about.pace.clone()),
+        load_bytes_per_second: about.map_or(0, |about| about.load_bytes_per_second),
+        peak_bytes_per_second: peak.map_or(0, |(_, kib)| per_second(kib)),
+        peak_hour: peak.map_or_else(String::new, |(hour, _)| hour.to_string()),
     }
 }
 
 /// All shards.
 pub(super) fn shard_views(world: &World, observed: &Observed) -> Vec<v1::ShardView> {
-    world.shards.values().map(|shard| shard_view(world, observed, shard)).collect()
+    // One look at the nodes for all shards together.
+    let mut nodes: BTreeMap<&ShardId, u64> = BTreeMap::new();
+    world.nodes.values().for_each(|node| *nodes.entry(&node.shard).or_default() += 1);
+    let count = |shard: &Shard| nodes.get(&shard.shard).copied().unwrap_or(0);
+    world.shards.values().map(|shard| shard_view(observed, shard, count(shard))).collect()
 }
 
 fn router_view(observed: &Observed, router: &Router) -> v1::RouterView {
@@ -96,7 +105,8 @@ impl OperatorService {
             seen.problem = None;
         });
         let view = self.context.shared.both(|recorded, observed| {
-            recorded.world.shards.get(&shard).map(|shard| shard_view(&recorded.world, observed, shard))
+            let nodes = recorded.world.nodes.values().filter(|node| node.shard == shard).count() as u64;
+            recorded.world.shards.get(&shard).map(|shard| shard_view(observed, shard, nodes))
         });
         view.ok_or_else(|| Fault::new(FaultKind::Internal, "the shard was not recorded"))
     }

@@ -1,52 +1,75 @@
 //! Plans: made from the live inventory, checked against the world, applied by the revision that was reviewed.
 
-use super::OperatorService;
-use crate::observed::{Observed, ShardSeen};
+mod look;
+mod view;
+mod wishes;
+
+use super::{OperatorService, rfc3339};
+use crate::clock;
+use crate::estimates::advised;
+use crate::journal::Entry;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
-use shardlift_migration::{BatchPhase, Input, Migration, Node, World};
-use shardlift_model::{BatchId, ByteCount, ShardId, UnixMillis};
+use shardlift_migration::{Input, World, decide};
+use shardlift_model::{ByteCount, ShardId};
 use shardlift_planner::{
-    FILE_BYTES_MAX, Finding, NodeLoad, NodeView, PlanFile, PlanOptions, Problem, ShardCapacity, ShardView, WorldView,
-    approve, check, parse, render, solve,
+    Drafted, Drawn, FILE_BYTES_MAX, Finding, PlanFile, Problem, WorldView, approve, check, drift, parse, render, solve,
 };
-use std::collections::BTreeMap;
-
-/// Names that one request may carry.
-const NAMES_MAX: usize = 100_000;
+use shardlift_store::RECORD_BYTES_MAX;
+use view::{caveat, problem, world_view};
 
 /// Findings repeated in a refusal; `plan check` shows all.
 const FINDINGS_SHOWN: usize = 5;
 
+/// Nodes that stay, told one by one when a plan was made; of more, how many.
+const STAYING_SHOWN: usize = 10;
+
 impl OperatorService {
-    pub(super) fn make_plan_text(&self, request: &v1::MakePlanRequest) -> Result<v1::MakePlanResponse, Fault> {
+    pub(super) async fn make_plan_text(&self, request: &v1::MakePlanRequest) -> Result<v1::MakePlanResponse, Fault> {
         let source: ShardId = convert::name("source", &request.source)?;
-        let mut options = options(request)?;
-        let (problem, revision) = self.context.shared.both(|recorded, observed| {
+        let mut options = wishes::options(request)?;
+        let (problem, view, words) = self.context.shared.both(|recorded, observed| {
             let world = &recorded.world;
             options.taken_names = world.batches.keys().cloned().collect();
-            Ok::<_, Fault>((problem(world, observed, source, options)?, world.plan_revision()))
+            let begins_with = advised(world).filter(|_| request.canary_nodes == 0);
+            if let Some(first) = &begins_with {
+                options.canary_nodes = usize::try_from(first.nodes).unwrap_or(usize::MAX);
+            }
+            let first = begins_with.map(|first| format!("the first batch has up to {}: {}", first.nodes, first.why));
+            let words: Vec<String> = caveat(world, observed).into_iter().chain(first).collect();
+            Ok::<_, Fault>((problem(world, observed, source, options)?, world_view(world, observed), words))
         })?;
-        let (draft, _report) =
-            solve(&problem).map_err(|conflict| Fault::new(FaultKind::Refused, conflict.to_string()))?;
-        Ok(v1::MakePlanResponse { toml: render(&draft, revision + 1, revision) })
+        // Seconds for a hundred thousand nodes, which nobody else has to wait for.
+        let making = shardlift_net::spawn_blocking(move || made(&problem, &view, rfc3339(clock::now())));
+        let mut made = making.await.map_err(Fault::internal)??;
+        made.report.splice(0..0, words);
+        Ok(made)
     }
 
     pub(super) fn check_plan_text(&self, toml: &str) -> v1::CheckPlanResponse {
-        let (view, file) = match self.read_plan(toml) {
-            Ok(read) => read,
-            Err(findings) => return v1::CheckPlanResponse { problems: problems(findings), ..Default::default() },
-        };
-        let moves = || file.batches().flat_map(|(_, moves)| moves);
-        let bytes = moves().filter_map(|(node, _)| view.nodes.get(node)).map(|node| node.bytes.0).sum();
-        v1::CheckPlanResponse {
-            problems: problems(check(&file, &view)),
-            revision: file.revision(),
-            batches: u32::try_from(file.batches().count()).unwrap_or(u32::MAX),
-            nodes: u32::try_from(moves().count()).unwrap_or(u32::MAX),
-            bytes,
+        match self.read_plan(toml) {
+            Ok((view, file)) => checked(&view, &file),
+            Err(findings) => v1::CheckPlanResponse { problems: problems(findings), ..Default::default() },
         }
+    }
+
+    pub(super) fn graph_plan_text(&self, toml: &str) -> Result<v1::GraphPlanResponse, Fault> {
+        let (view, file) = self.read_plan(toml).map_err(|findings| refused(&findings))?;
+        Ok(look::graph(&view, &file))
+    }
+
+    pub(super) fn diff_plan_text(&self, toml: &str) -> Result<v1::DiffPlanResponse, Fault> {
+        let (view, file) = self.read_plan(toml).map_err(|findings| refused(&findings))?;
+        let in_force = self.context.shared.world(|world| world.plan.as_ref().map(|plan| plan.text.clone()));
+        // What was applied could be read then; a text that cannot be read now is only not compared.
+        let in_force = in_force.and_then(|text| parse(&text).ok());
+        Ok(look::diff(&view, &file, in_force.as_ref()))
+    }
+
+    pub(super) fn rebase_plan_text(&self, request: &v1::RebasePlanRequest) -> Result<v1::RebasePlanResponse, Fault> {
+        let (view, file) = self.read_plan(&request.toml).map_err(|findings| refused(&findings))?;
+        look::rebased(&view, &file, request.redraw.then(|| rfc3339(clock::now())))
     }
 
     pub(super) async fn apply_plan_text(
@@ -54,7 +77,7 @@ impl OperatorService {
         request: v1::ApplyPlanRequest,
         asker: &str,
     ) -> Result<v1::ApplyPlanResponse, Fault> {
-        let v1::ApplyPlanRequest { toml: text, revision } = request;
+        let v1::ApplyPlanRequest { toml: text, revision, accept_drift } = request;
         let (view, file) = self.read_plan(&text).map_err(|findings| refused(&findings))?;
         if file.revision() != revision {
             let found = file.revision();
@@ -64,8 +87,12 @@ impl OperatorService {
             return Err(Fault::new(FaultKind::Refused, text));
         }
         let plan = approve(&file, &view).map_err(|findings| refused(&findings))?;
+        if !accept_drift {
+            refuse_drift(&view, &file)?;
+        }
         let batches = plan.batches().iter().map(|batch| batch.name.to_string()).collect();
         let input = Input::ApplyPlan { plan, text, reviewed_revision: revision };
+        self.context.shared.world(|world| fits_into_a_record(world, &input))?;
         self.submit(super::ordered(asker, input)).await?;
         Ok(v1::ApplyPlanResponse { revision, batches })
     }
@@ -84,110 +111,71 @@ impl OperatorService {
     }
 }
 
-fn options(request: &v1::MakePlanRequest) -> Result<PlanOptions, Fault> {
-    if request.targets.len() + request.exclude.len() > NAMES_MAX {
-        return Err(Fault::new(FaultKind::Exhausted, format!("more than {NAMES_MAX} names in one request")));
+/// A draft of a plan as a file, with what explains it.
+fn made(problem: &Problem, view: &WorldView, at: String) -> Result<v1::MakePlanResponse, Fault> {
+    let (draft, report) = solve(problem).map_err(|conflict| Fault::new(FaultKind::Refused, conflict.to_string()))?;
+    if draft.batches.is_empty() {
+        return Err(Fault::new(FaultKind::Refused, format!("no move is needed\n{report}")));
     }
-    let default = PlanOptions::default();
-    let count = |wish: u32| (wish > 0).then_some(wish as usize);
-    let headroom_percent = match request.headroom_percent {
-        0 => default.headroom_percent,
-        percent => u8::try_from(percent).unwrap_or(u8::MAX),
-    };
-    Ok(PlanOptions {
-        targets: request.targets.iter().map(|name| convert::name("target", name)).collect::<Result<_, _>>()?,
-        canary_nodes: count(request.canary_nodes).unwrap_or(default.canary_nodes),
-        batch_nodes: count(request.batch_nodes),
-        exclude: request.exclude.iter().map(|name| convert::name("exclude", name)).collect::<Result<_, _>>()?,
-        headroom_percent,
-        taken_names: default.taken_names,
-    })
+    let moves = draft.batches.iter().flat_map(|batch| &batch.moves).map(|one| (&one.node, &one.target));
+    let drawn = Drawn::of(at, moves, view);
+    let drafted =
+        Drafted { draft: &draft, report: Some(&report), options: Some(&problem.options), drawn: Some(&drawn) };
+    let toml = render(drafted, view.revision + 1, view.revision);
+    if toml.len() > FILE_BYTES_MAX {
+        let (bytes, most) = (ByteCount(toml.len() as u64), ByteCount(FILE_BYTES_MAX as u64));
+        let text = format!(
+            "the plan would be a file of {bytes}; at most {most} are read\nlet fewer nodes move at a time: --max-moves"
+        );
+        return Err(Fault::new(FaultKind::Exhausted, text));
+    }
+    Ok(v1::MakePlanResponse { toml, report: report.summary(STAYING_SHOWN) })
 }
 
-fn problem(world: &World, observed: &Observed, source: ShardId, options: PlanOptions) -> Result<Problem, Fault> {
-    if !world.shards.contains_key(&source) {
-        let text = format!("shard {source} is not known\n`shardlift shard list` shows all shards");
-        return Err(Fault::new(FaultKind::NotFound, text));
+fn checked(view: &WorldView, file: &PlanFile) -> v1::CheckPlanResponse {
+    let moves = || file.batches().flat_map(|(_, moves)| moves);
+    let bytes = moves().filter_map(|(node, _)| view.nodes.get(node)).map(|node| node.bytes.0).sum();
+    v1::CheckPlanResponse {
+        problems: problems(check(file, view)),
+        revision: file.revision(),
+        batches: u32::try_from(file.batches().count()).unwrap_or(u32::MAX),
+        nodes: u32::try_from(moves().count()).unwrap_or(u32::MAX),
+        bytes,
+        drift: drift(file, view).iter().map(ToString::to_string).collect(),
     }
-    let seen = observed.shards.get(&source);
-    if !seen.is_some_and(|seen| seen.is_reachable() && seen.listed) {
-        let text =
-            format!("shard {source} has not listed its nodes\nwait until `shardlift shard list` shows it reachable");
-        return Err(Fault::new(FaultKind::Unavailable, text));
-    }
-    let load = |node: &Node| {
-        let status = observed.at_writer(node)?;
-        Some(NodeLoad {
-            node: node.node.clone(),
-            customer: node.customer.clone(),
-            bytes: ByteCount(status.bytes),
-            objects: status.objects,
-            snapshots: status.snapshots,
-            last_snapshot: UnixMillis(status.last_snapshot_unix_ms),
-            pinned: false,
-        })
-    };
-    let there = world.nodes.values().filter(|node| node.shard == source && busy(world, node).is_none());
-    let nodes = there.filter_map(load).collect();
-    let shards = shard_rooms(world, observed)
-        .filter(|(_, view)| view.reachable)
-        .map(|(shard, view)| ShardCapacity { shard: shard.clone(), capacity: view.capacity, free: view.free })
-        .collect();
-    Ok(Problem { source, nodes, shards, options })
 }
 
-fn world_view(world: &World, observed: &Observed) -> WorldView {
-    let node_view = |node: &Node| {
-        let status = observed.at_writer(node);
-        NodeView {
-            shard: node.shard.clone(),
-            bytes: ByteCount(status.map_or(0, |status| status.bytes)),
-            objects: status.map_or(0, |status| status.objects),
-            busy: busy(world, node).map(|migration| migration.batch.clone()),
+/// A plan was reviewed as a change of the world that it was drawn in.
+fn refuse_drift(view: &WorldView, file: &PlanFile) -> Result<(), Fault> {
+    let changed = drift(file, view);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let at = file.drawn().map(|drawn| drawn.at.as_str()).unwrap_or_default();
+    let mut text = vec![format!("the world has changed since the plan was drawn, {at}")];
+    text.extend(changed.iter().take(FINDINGS_SHOWN).map(ToString::to_string));
+    if changed.len() > FINDINGS_SHOWN {
+        text.push(format!("and {} more", changed.len() - FINDINGS_SHOWN));
+    }
+    text.push("look at the plan again, then --accept-drift, or `shardlift plan rebase FILE --redraw`".to_owned());
+    Err(Fault::new(FaultKind::Refused, text.join("\n")))
+}
+
+/// A record that the store does not take would end the controller.
+fn fits_into_a_record(world: &World, input: &Input) -> Result<(), Fault> {
+    let at = clock::now();
+    // A refusal has no record; the loop says it again.
+    for event in decide(world, input, at).unwrap_or_default() {
+        let record = Entry { at, event }.to_record().map_err(Fault::internal)?;
+        if record.len() > RECORD_BYTES_MAX {
+            let (bytes, most) = (ByteCount(record.len() as u64), ByteCount(RECORD_BYTES_MAX as u64));
+            let text = format!(
+                "the plan would be a record of {bytes}; at most {most} are kept\nsplit the plan, or shorten its comments"
+            );
+            return Err(Fault::new(FaultKind::Exhausted, text));
         }
-    };
-    WorldView {
-        revision: world.plan_revision(),
-        shards: shard_rooms(world, observed).map(|(shard, view)| (shard.clone(), view)).collect(),
-        nodes: world.nodes.iter().map(|(name, node)| (name.clone(), node_view(node))).collect(),
-        batches: earlier_batches(world),
     }
-}
-
-fn earlier_batches(world: &World) -> BTreeMap<BatchId, BTreeMap<shardlift_model::NodeId, ShardId>> {
-    world.batches.values().map(|batch| (batch.batch.clone(), batch.nodes.clone())).collect()
-}
-
-/// The move that a node is in the middle of; a batch that was never started holds nobody.
-fn busy<'w>(world: &World, node: &'w Node) -> Option<&'w Migration> {
-    let migration = node.migration.as_ref().filter(|migration| !migration.stage.is_over())?;
-    let phase = world.batches.get(&migration.batch).map(|batch| batch.phase);
-    (phase != Some(BatchPhase::Planned)).then_some(migration)
-}
-
-/// Room on each shard, less what moves under way will still bring.
-fn shard_rooms<'w>(world: &'w World, observed: &Observed) -> impl Iterator<Item = (&'w ShardId, ShardView)> + use<'w> {
-    let mut coming: BTreeMap<&ShardId, u64> = BTreeMap::new();
-    for node in world.nodes.values() {
-        let Some(migration) = busy(world, node).filter(|migration| !migration.is_committed()) else { continue };
-        let bytes = observed.at_writer(node).map_or(0, |status| status.bytes);
-        let arrived = observed.replica(node).map_or(0, |replica| replica.bytes_done);
-        *coming.entry(&migration.target).or_default() += bytes.saturating_sub(arrived);
-    }
-    let rooms: Vec<_> = world
-        .shards
-        .values()
-        .map(|shard| {
-            let seen = observed.shards.get(&shard.shard);
-            let about = seen.and_then(|seen| seen.about.as_ref());
-            let capacity = ByteCount(about.map_or(shard.capacity.0, |about| about.capacity_bytes));
-            let free = about.map_or(0, |about| about.free_bytes).min(capacity.0);
-            let free = ByteCount(free.saturating_sub(coming.get(&shard.shard).copied().unwrap_or(0)));
-            let reachable = seen.is_some_and(ShardSeen::is_reachable);
-            (&shard.shard, ShardView { capacity, free, reachable })
-        })
-        .collect();
-    rooms.into_iter()
+    Ok(())
 }
 
 fn problems(findings: Vec<Finding>) -> Vec<v1::PlanProblem> {
@@ -209,3 +197,6 @@ fn refused(findings: &[Finding]) -> Fault {
 
 /// Largest request: a plan file and some room.
 pub(crate) const REQUEST_BYTES_MAX: usize = FILE_BYTES_MAX + (1 << 20);
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::{batches, parts};
 use crate::clock;
+use crate::estimates;
 use crate::observed::Observed;
 use crate::state::{Recorded, Shared};
 use futures::{Stream, StreamExt as _};
@@ -23,9 +24,11 @@ const INTERVAL_MS_DEFAULT: u32 = 500;
 /// Alerts shown at once.
 const ALERTS_MAX: usize = 100;
 
-pub(super) fn status_view(shared: &Shared) -> v1::StatusView {
+/// `named`: a batch whose nodes are shown in any case.
+pub(super) fn status_view(shared: &Shared, named: &str) -> v1::StatusView {
     shared.both(|recorded, observed| {
         let world = &recorded.world;
+        let (batches, estimate) = batches::views_and_whole(world, observed, named);
         v1::StatusView {
             revision: recorded.revision.0,
             cluster: world.cluster.to_string(),
@@ -33,11 +36,13 @@ pub(super) fn status_view(shared: &Shared) -> v1::StatusView {
             now_unix_ms: clock::now().0,
             shards: parts::shard_views(world, observed),
             routers: parts::router_views(world, observed),
-            batches: batches::batch_views(world, observed),
+            batches,
             plan_revision: world.plan_revision(),
             route_version: world.route_version,
             nodes: world.nodes.len() as u64,
             alerts: alerts(recorded, observed),
+            estimate,
+            seeding: estimates::seeding_words(world, observed),
         }
     })
 }
@@ -74,18 +79,19 @@ fn alerts(recorded: &Recorded, observed: &Observed) -> Vec<String> {
 }
 
 /// The present view at once, then again after each change, never more often than asked for.
-pub(super) fn watch(shared: Arc<Shared>, interval_ms: u32) -> StatusStream {
+pub(super) fn watch(shared: Arc<Shared>, request: v1::WatchStatusRequest) -> StatusStream {
+    let v1::WatchStatusRequest { interval_ms, batch } = request;
     let interval_ms = if interval_ms == 0 { INTERVAL_MS_DEFAULT } else { interval_ms };
     let interval = Duration::from_millis(interval_ms.clamp(*INTERVAL_MS.start(), *INTERVAL_MS.end()).into());
     let changes = shared.changes();
-    futures::stream::unfold((shared, changes, true), move |(shared, mut changes, is_first)| async move {
+    futures::stream::unfold((shared, changes, batch, true), move |(shared, mut changes, batch, is_first)| async move {
         if !is_first {
             tokio::time::sleep(interval).await;
             changes.changed().await.ok()?;
         }
         changes.mark_unchanged();
-        let view = status_view(&shared);
-        Some((Ok(view), (shared, changes, false)))
+        let view = status_view(&shared, &batch);
+        Some((Ok(view), (shared, changes, batch, false)))
     })
     .boxed()
 }

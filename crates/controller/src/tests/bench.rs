@@ -45,6 +45,7 @@ pub(super) fn pace() -> Pace {
         silence: Duration::from_millis(200),
         inventory_active: Duration::from_millis(30),
         inventory_idle: Duration::from_millis(30),
+        measure: Duration::from_millis(10),
     }
 }
 
@@ -244,7 +245,7 @@ impl Running {
         let check = self.operator.check_plan(Request::new(v1::CheckPlanRequest { toml: toml.clone() })).await?;
         let check = check.into_inner();
         assert_eq!(check.problems, vec![], "{toml}");
-        let request = v1::ApplyPlanRequest { toml: toml.clone(), revision: check.revision };
+        let request = v1::ApplyPlanRequest { toml: toml.clone(), revision: check.revision, ..Default::default() };
         self.operator.apply_plan(Request::new(request)).await?;
         Ok(toml)
     }

@@ -3,7 +3,7 @@
 use super::yard::{Copy, Order, Yard, status};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, shard_control_server::ShardControl};
-use shardlift_model::{NodeId, ShardId};
+use shardlift_model::{Activity, NodeId, ShardId};
 use tonic::{Request, Response, Status};
 
 #[derive(Debug, Clone)]
@@ -47,6 +47,9 @@ impl ShardControl for FakeShard {
             capacity_bytes: 1 << 40,
             free_bytes: 1 << 39,
             nodes: nodes as u64,
+            load_bytes_per_second: self
+                .yard
+                .with(|copies| copies.load_capacities.get(&self.shard).copied().unwrap_or(0)),
             client_address: self.address.clone(),
             peer_address: self.address.clone(),
             ..Default::default()
@@ -86,6 +89,24 @@ impl ShardControl for FakeShard {
         });
         let next = nodes.last().filter(|_| nodes.len() == 2).map(|node| node.node.clone()).unwrap_or_default();
         Ok(Response::new(v1::ListNodesResponse { nodes, next }))
+    }
+
+    async fn list_activity(&self, request: Request<v1::ListActivityRequest>) -> Answer<v1::ListActivityResponse> {
+        self.yard.reach(&self.shard)?;
+        let after = request.into_inner().after;
+        let nodes = self.yard.with(|copies| {
+            let own = copies
+                .activities
+                .iter()
+                .filter(|((shard, node), _)| *shard == self.shard && node.as_str() > after.as_str());
+            let encoded = |((_, node), activity): (&(_, NodeId), &Activity)| v1::NodeActivity {
+                node: node.to_string(),
+                activity: activity.encode(),
+            };
+            own.take(2).map(encoded).collect::<Vec<_>>()
+        });
+        let next = nodes.last().filter(|_| nodes.len() == 2).map(|node| node.node.clone()).unwrap_or_default();
+        Ok(Response::new(v1::ListActivityResponse { nodes, next }))
     }
 
     async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Answer<v1::NodeStatus> {

@@ -46,9 +46,9 @@ async fn refusals_are_in_words_and_change_nothing() {
     check(operator.roll_back_batch(Request::new(back)).await, FaultKind::Refused, "canary");
     let diagnose = v1::DiagnoseRequest { node: "nobody".into() };
     check(operator.diagnose(Request::new(diagnose)).await, FaultKind::NotFound, "nobody");
-    let again = v1::ApplyPlanRequest { toml: toml.clone(), revision: 1 };
+    let again = v1::ApplyPlanRequest { toml: toml.clone(), revision: 1, ..Default::default() };
     check(operator.apply_plan(Request::new(again)).await, FaultKind::Invalid, "line ");
-    let other = v1::ApplyPlanRequest { toml, revision: 7 };
+    let other = v1::ApplyPlanRequest { toml, revision: 7, ..Default::default() };
     check(operator.apply_plan(Request::new(other)).await, FaultKind::Refused, "revision 7");
     let plan = v1::MakePlanRequest { source: "nowhere".into(), ..Default::default() };
     check(operator.make_plan(Request::new(plan)).await, FaultKind::NotFound, "nowhere");

@@ -45,7 +45,7 @@ async fn each_listener_admits_its_callers_and_all_end_together() {
     let stop = CancellationToken::new();
     let store = Arc::new(MemoryStore::new(CLUSTER.parse().unwrap()));
     let stopped = stop.clone().cancelled_owned();
-    let running = tokio::spawn(controller.run_on(store, pace(), stopped, false));
+    let running = tokio::spawn(controller.run_on(store, Some(dir.join("measured.json")), pace(), stopped, false));
     let authority = Authority::load(&dir.join("ca"), &"correct horse".into()).unwrap();
     let to = |role: Role| {
         let own = credentials(dir, &authority, role, "someone");
@@ -82,7 +82,11 @@ async fn each_listener_admits_its_callers_and_all_end_together() {
     http.read_to_string(&mut figures).await.unwrap();
     assert!(figures.contains("shardlift_controller_enrolments_total{result=\"done\"} 1"), "{figures}");
     // An open stream does not hold up the end.
-    let mut watch = alice.watch_status(v1::WatchStatusRequest { interval_ms: 100 }).await.unwrap().into_inner();
+    let mut watch = alice
+        .watch_status(v1::WatchStatusRequest { interval_ms: 100, ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     assert!(watch.message().await.unwrap().is_some());
     stop.cancel();
     let ended = tokio::time::timeout(std::time::Duration::from_secs(10), running).await;

@@ -143,7 +143,7 @@ impl Scene {
     }
 
     async fn status(&self) -> v1::BatchView {
-        let listed = self.running.operator.list_batches(Request::new(v1::ListBatchesRequest {})).await.unwrap();
+        let listed = self.running.operator.list_batches(Request::new(v1::ListBatchesRequest::default())).await.unwrap();
         listed.into_inner().batches.remove(0)
     }
 

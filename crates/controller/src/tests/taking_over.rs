@@ -36,7 +36,7 @@ async fn plan(running: &Running, target: &str) {
     }
     let toml = made.unwrap().into_inner().toml;
     let check = running.operator.check_plan(Request::new(v1::CheckPlanRequest { toml: toml.clone() })).await.unwrap();
-    let request = v1::ApplyPlanRequest { toml, revision: check.into_inner().revision };
+    let request = v1::ApplyPlanRequest { toml, revision: check.into_inner().revision, ..Default::default() };
     running.operator.apply_plan(Request::new(request)).await.unwrap();
 }
 

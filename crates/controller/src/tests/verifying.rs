@@ -95,7 +95,8 @@ async fn a_good_verdict_waits_until_the_target_has_read_its_bytes() {
     assert_eq!(verdict(&running), None);
     let words = "a deep verify of the target: 50 %, 3.0 MiB/s";
     assert!(explained(&running).await.contains(words), "{}", explained(&running).await);
-    let listed = running.operator.list_batches(Request::new(v1::ListBatchesRequest {})).await.unwrap().into_inner();
+    let listed =
+        running.operator.list_batches(Request::new(v1::ListBatchesRequest::default())).await.unwrap().into_inner();
     let waits = &listed.batches[0].waiting_for;
     assert!(waits.iter().any(|reason| reason == &format!("{NODE}: {words}")), "{waits:?}");
     let view = listed.batches[0].nodes[0].deep_verify.clone().unwrap();

@@ -8,7 +8,7 @@ pub(super) use mishaps::{Call, Mishap, Mishaps, Mutant, Spot, Taken};
 
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1::{self, NodeMode, ReplicaPhase};
-use shardlift_model::{NodeId, ShardId};
+use shardlift_model::{Activity, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +27,10 @@ pub(super) struct Copies {
     pub(super) slow_readers: bool,
     /// What shards allow, each with the term that set it.
     pub(super) limits: BTreeMap<ShardId, (u64, v1::LimitsStatus)>,
+    /// What nodes do, as their shards count it.
+    pub(super) activities: BTreeMap<(ShardId, NodeId), Activity>,
+    /// What shards say that they bear, in bytes per second.
+    pub(super) load_capacities: BTreeMap<ShardId, u64>,
     /// Shards that answer nobody.
     pub(super) gone: BTreeSet<ShardId>,
     /// Below this generation, no router passes clients of a node to anybody any more.

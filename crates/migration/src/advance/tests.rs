@@ -1,7 +1,7 @@
 //! Batches: order, places, deadlines, crashes.
 
 use crate::fixture::{Bench, batch, node};
-use crate::{BatchPhase, Event, Input, Outcome, Stage};
+use crate::{BatchPhase, Event, Input, Outcome, Phase, Stage};
 use shardlift_model::UnixMillis;
 
 #[test]
@@ -18,6 +18,58 @@ fn no_more_nodes_seed_than_there_are_places() {
     assert!(bench.moving("n2").reenter, "it waits for a place");
     bench.drive("n3", Stage::CatchingUp);
     assert!(!bench.moving("n2").reenter);
+}
+
+#[test]
+fn advice_bounds_who_seeds_never_above_the_limit_and_never_below_one() {
+    let names = ["n1", "n2", "n3", "n4", "n5", "n6"];
+    let mut bench = Bench::planned(&[("one", &[], &names)]);
+    bench.certify_all();
+    bench.input(Input::AdviseSeeding { count: 0 }).unwrap();
+    bench.input(Input::StartBatch { batch: batch("one") }).unwrap();
+    let seeding = |bench: &Bench| bench.stages().values().filter(|stage| stage.is_seeding()).count();
+    assert_eq!((bench.world.seeding_nodes(), seeding(&bench)), (1, 1));
+    bench.input(Input::AdviseSeeding { count: 3 }).unwrap();
+    assert_eq!(seeding(&bench), 3);
+    let recorded = bench.journal.len();
+    bench.input(Input::AdviseSeeding { count: 3 }).unwrap();
+    assert_eq!(bench.journal.len(), recorded, "what is no news is not recorded");
+    bench.input(Input::AdviseSeeding { count: 99 }).unwrap();
+    assert_eq!((bench.world.seeding_nodes(), seeding(&bench)), (4, 4));
+    // Who has begun goes on; the next one waits.
+    bench.input(Input::AdviseSeeding { count: 1 }).unwrap();
+    assert_eq!(seeding(&bench), 4);
+    bench.drive("n1", Stage::CatchingUp);
+    assert_eq!((seeding(&bench), bench.stage("n5")), (3, Stage::Planned));
+    let waits = crate::explain(&bench.world, &node("n5"), bench.now).unwrap().waits_for;
+    assert!(waits[0].contains("one of the 1 places"), "{waits:?}");
+}
+
+#[test]
+fn a_journal_from_before_there_was_advice_has_the_places_of_the_limits() {
+    let bench = Bench::planned(&[("one", &[], &["n1"])]);
+    let mut old = serde_json::to_value(&bench.world).unwrap();
+    let fields = old.as_object_mut().unwrap();
+    assert!(fields.remove("seeding_advised").is_some());
+    let read: crate::World = serde_json::from_value(old).unwrap();
+    assert_eq!((read.seeding_advised, read.seeding_nodes()), (None, 4));
+    assert!(bench.world.legal(&Event::SeedingAdvised { count: 0 }).is_err());
+}
+
+#[test]
+fn a_phase_is_counted_from_its_first_stage() {
+    let mut bench = Bench::started(&["n1"]);
+    let began = bench.moving("n1").phase_since();
+    bench.now = UnixMillis(bench.now.0 + 5000);
+    bench.drive("n1", Stage::Copying);
+    assert_eq!((bench.moving("n1").phase_since(), bench.moving("n1").phase()), (began, Phase::Seeding));
+    assert!(bench.moving("n1").stage_since > began);
+    bench.now = UnixMillis(bench.now.0 + 5000);
+    bench.drive("n1", Stage::CatchingUp);
+    assert!(bench.moving("n1").phase_since() > began);
+    let mut old = bench.moving("n1").clone();
+    old.phase_entered = None;
+    assert_eq!(old.phase_since(), old.stage_since, "of an old journal");
 }
 
 #[test]

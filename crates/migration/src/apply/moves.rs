@@ -118,6 +118,10 @@ impl Migration {
     pub(super) fn enter(&mut self, stage: Stage, at: UnixMillis) {
         self.stage = stage;
         self.stage_since = at;
+        let phase = self.phase();
+        if self.phase_entered.is_none_or(|(entered, _)| entered != phase) {
+            self.phase_entered = Some((phase, at));
+        }
         self.reenter = false;
         if !self.is_back() {
             self.record.came_to(stage, at);

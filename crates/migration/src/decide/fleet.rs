@@ -7,6 +7,15 @@ use crate::settings::Settings;
 use crate::world::{Router, Shard, World};
 use shardlift_model::{CustomerId, Generation, NodeId, ServerName};
 
+/// Recorded when it changes what is done, and only then: advice comes every few seconds.
+pub(super) fn advise_seeding(world: &World, count: u32) -> Result<Vec<Event>, Refusal> {
+    let count = count.clamp(1, world.limits.seeding_nodes_max.max(1));
+    if count == world.seeding_nodes() {
+        return Ok(vec![]);
+    }
+    world.checked(Event::SeedingAdvised { count })
+}
+
 pub(super) fn record_shard(world: &World, shard: &Shard) -> Result<Vec<Event>, Refusal> {
     if world.shards.get(&shard.shard) == Some(shard) {
         return Ok(vec![]);

@@ -75,7 +75,12 @@ fn same_moves(world: &World, batch: &PlanBatch) -> Result<(), Refusal> {
 fn movable(world: &World, plan: &Plan, batch: &PlanBatch) -> Result<(), Refusal> {
     for (node, target) in &batch.nodes {
         let known = super::moves::known(world, node)?;
-        if known.shard != *plan.source() {
+        if known.shard != *plan.source() && plan.is_from_any_shard() {
+            if known.shard == *target {
+                let message = format!("node `{node}` is on `{target}` already");
+                return Err(Refusal::precondition(message, "remove it from the plan"));
+            }
+        } else if known.shard != *plan.source() {
             let message = format!("node `{node}` is on `{}`, not on the source `{}`", known.shard, plan.source());
             return Err(Refusal::precondition(message, "plan it in a plan of its own source"));
         }

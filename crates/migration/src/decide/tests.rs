@@ -195,6 +195,7 @@ fn operators_are_refused_in_words() {
         (&fresh, apply(plan(2, 0, &[("x", &[], &["n1"])]), 2)),
         (&fresh, apply(plan(2, 1, &[("x", &[], &["n9"])]), 2)),
         (&bench, apply(plan(2, 1, &[("x", &[], &["n1"])]), 2)),
+        (&bench, apply(plan(2, 1, &[("x", &[], &["n1"])]).from_any_shard(true), 2)),
         (&Bench::at(Stage::Copying), apply(plan(2, 1, &[("x", &[], &["n1"])]), 2)),
         (&Bench::at(Stage::Ready), apply(plan(2, 1, &[("one", &[], &["n1"])]), 2)),
         (&fresh, Input::Lead { term: fresh.world.term }),
@@ -215,6 +216,7 @@ fn operators_are_refused_in_words() {
         Precondition: the plan is based on revision 0, but revision 1 is in force; compare it with `shardlift plan show`, then set `based_on = 1`
         NotFound: node `n9` is not known; `shardlift node list` shows all nodes
         Precondition: node `n1` is on `b`, not on the source `a`; plan it in a plan of its own source
+        Precondition: node `n1` is on `b` already; remove it from the plan
         Conflict: node `n1` is moving already, in batch `one`; wait for that batch, or abort the node in it first
         Conflict: batch `one` was started already, with other moves; give the new batch a name that no batch had before
         Conflict: term 1 does not follow term 1; another controller leads; this one must stop
@@ -222,6 +224,18 @@ fn operators_are_refused_in_words() {
         Invalid: the token would be expired from the start; let it be valid for some minutes
     "#]]
     .assert_eq(&lines);
+}
+
+#[test]
+fn a_plan_from_any_shard_moves_a_node_from_where_it_is() {
+    let mut bench = Bench::planned(&[("one", &[], &["n1"])]);
+    let (shard, generation) = ("c".parse().unwrap(), shardlift_model::Generation(3));
+    let listed = Input::NodeListed { node: node("n5"), shard, generation, customer: None, server_name: None };
+    bench.input(listed).unwrap();
+    let other = || plan(2, 1, &[("any", &[], &["n5"])]);
+    assert!(bench.apply_plan(other()).is_err());
+    bench.apply_plan(other().from_any_shard(true)).unwrap();
+    assert_eq!((bench.moving("n5").source.as_str(), bench.moving("n5").target.as_str()), ("c", "b"));
 }
 
 #[test]

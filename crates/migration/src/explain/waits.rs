@@ -59,7 +59,7 @@ fn redirecting(world: &World, moving: &Migration) -> Vec<String> {
 }
 
 fn seeding_place(world: &World) -> String {
-    format!("one of the {} places for nodes that copy at the same time", world.limits.seeding_nodes_max)
+    format!("one of the {} places for nodes that copy at the same time", world.seeding_nodes())
 }
 
 fn planned(world: &World, batch: &Batch) -> Vec<String> {

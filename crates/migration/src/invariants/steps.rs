@@ -170,6 +170,7 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
         }
         Event::LeadershipTaken { .. }
         | Event::LimitsSet { .. }
+        | Event::SeedingAdvised { .. }
         | Event::ShardRecorded { .. }
         | Event::RouterRecorded { .. }
         | Event::BatchStarted { .. }

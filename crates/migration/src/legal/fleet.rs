@@ -13,6 +13,9 @@ impl World {
             Event::LeadershipTaken { term } if *term > self.term => Ok(()),
             Event::LeadershipTaken { term } => Err(Illegal::Term { term: *term, present: self.term }),
             Event::LimitsSet { limits } => limits.check().map_err(Illegal::Limits),
+            Event::SeedingAdvised { count: 0 } => {
+                Err(Illegal::Limits("at least one node must be advised to seed, or no node ever begins"))
+            }
             Event::ShardRecorded { shard } => {
                 let holder = self
                     .shards

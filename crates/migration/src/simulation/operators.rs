@@ -41,6 +41,8 @@ impl Simulation {
                 let settings = Settings { quota: Some(ByteCount(self.bench.now.0)), ..Settings::default() };
                 Input::RecordSettings { node, generation, settings }
             }
+            // Of what was measured, not of an operator.
+            28 => Input::AdviseSeeding { count: u32::try_from(self.dice.below(6)).unwrap() },
             _ => Input::StartBatch { batch },
         };
         self.input(input);

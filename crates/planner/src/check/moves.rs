@@ -49,7 +49,13 @@ impl Checker<'_> {
         };
         // An unknown source has its own finding; blaming every node as well would only hide it.
         let source = &self.file.source.value;
-        if view.shard != *source && world.shards.contains_key(source) {
+        let is_elsewhere = view.shard != *source;
+        if is_elsewhere && self.file.wishes.from_any_shard {
+            if view.shard == entry.target.value {
+                let message = format!("node `{}` is on `{}` already", node.value, view.shard);
+                self.refuse(node.at, message, "it is where it should go: remove this line");
+            }
+        } else if is_elsewhere && world.shards.contains_key(source) {
             let message = format!("node `{}` is on `{}`, not on the source `{source}`", node.value, view.shard);
             let hint = if view.shard == entry.target.value {
                 "it is where it should go: remove this line"

@@ -1,7 +1,10 @@
 //! From a TOML document to a plan file. Goes on after an error, so that all are reported at once.
 
+mod drawn;
 mod policy;
+mod wishes;
 
+use super::wishes::Wishes;
 use super::{BatchEntry, Located, MoveEntry, PlanFile, VERSION, syntax};
 use crate::finding::{Finding, Lines, Place, tidy};
 use crate::problem::HEADROOM_PERCENT_DEFAULT;
@@ -12,8 +15,8 @@ use std::ops::Range;
 use std::str::FromStr;
 use toml_edit::{Item, Table, TableLike, Value};
 
-const TOP_KEYS: [&str; 7] =
-    ["version", "revision", "based_on", "source", "headroom_percent", "accept_damaged", "batch"];
+const TOP_KEYS: [&str; 9] =
+    ["version", "revision", "based_on", "source", "headroom_percent", "accept_damaged", "wishes", "batch", "drawn"];
 const BATCH_KEYS: [&str; 7] = ["name", "after", "nodes", "when", "windows", "force_after", "soak"];
 
 struct Reader<'t> {
@@ -28,6 +31,23 @@ pub(super) fn plan_file(text: &str, lines: &Lines<'_>) -> Result<PlanFile, Vec<F
     let file = document.and_then(|document| reader.file(text, document.as_table()));
     match file {
         Some(file) if reader.findings.is_empty() => Ok(file),
+        _ => Err(tidy(reader.findings)),
+    }
+}
+
+pub(super) fn wishes_file(text: &str, lines: &Lines<'_>) -> Result<Wishes, Vec<Finding>> {
+    let (document, findings) = syntax::document(text, lines);
+    let mut reader = Reader { lines, findings, suggest: Suggest::default() };
+    let wishes = document.and_then(|document| {
+        wishes::other_keys(&mut reader, document.as_table());
+        let Some(item) = document.get("wishes") else {
+            reader.refuse(Place::START, "`[wishes]` is missing", "begin with `[wishes]`");
+            return None;
+        };
+        reader.wishes(item)
+    });
+    match wishes {
+        Some(wishes) if reader.findings.is_empty() => Ok(wishes),
         _ => Err(tidy(reader.findings)),
     }
 }
@@ -51,6 +71,11 @@ impl Reader<'_> {
             Some(item) => self.names::<NodeId>(item, "accept_damaged", "a node"),
             None => Some(Vec::new()),
         };
+        let wishes = match root.get("wishes") {
+            Some(item) => self.wishes(item),
+            None => Some(Wishes::default()),
+        };
+        let drawn = root.get("drawn").map(|item| self.drawn(item));
         let batches = self.batches(root);
         Some(PlanFile {
             text: text.to_owned(),
@@ -59,6 +84,11 @@ impl Reader<'_> {
             source: source?,
             headroom_percent: headroom_percent?,
             accept_damaged: accept_damaged?,
+            wishes: wishes?,
+            drawn: match drawn {
+                Some(drawn) => Some(drawn?),
+                None => None,
+            },
             batches: batches?,
         })
     }
@@ -188,6 +218,7 @@ impl Reader<'_> {
             Err(error) => {
                 let hint = match what {
                     "a node" => "a node is named by one or two parts, such as acme/web-1",
+                    "a customer" => "a customer is named by one part, such as acme",
                     _ => "lower-case letters, digits and . _ - are allowed, at most 63",
                 };
                 self.refuse(at, format!("{text:?} cannot name {what}: {error}"), hint);

@@ -22,7 +22,7 @@ pub(super) struct Group {
 
 /// How much a node's next backup will show; the smallest is the best canary.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Activity {
+pub(super) enum Activity {
     Recent,
     Dormant,
     Never,
@@ -44,8 +44,10 @@ struct Stake<'p> {
 }
 
 impl Activity {
-    fn of(node: &NodeLoad, newest: UnixMillis) -> Self {
-        if node.snapshots == 0 {
+    pub(super) fn of(node: &NodeLoad, newest: UnixMillis) -> Self {
+        if node.sessions_per_week > 0 {
+            Self::Recent
+        } else if node.snapshots == 0 {
             Self::Never
         } else if newest.since(node.last_snapshot) <= ACTIVE_WITHIN {
             Self::Recent
@@ -74,38 +76,49 @@ pub(super) fn cut(nodes: &[&NodeLoad], options: &PlanOptions) -> Result<Vec<Grou
     let mut canary: Vec<usize> = rest.drain(..options.canary_nodes.min(nodes.len())).collect();
     canary.sort_unstable();
     let reasons = canary.iter().map(|&at| Activity::of(nodes[at], newest).reason()).collect();
-    let mut used = options.taken_names.clone();
-    let mut groups = vec![Group { name: canary_name(&mut used)?, members: canary, reasons }];
+    let mut names = Names::without(&options.taken_names);
+    let mut groups = vec![Group { name: names.canary()?, members: canary, reasons }];
     rest.sort_by_key(|&at| Stake { bytes: nodes[at].bytes, node: &nodes[at].node });
     let mut size = options.canary_nodes;
-    let mut number = 0_u64;
     let mut rest = rest.as_slice();
     while !rest.is_empty() {
         size = options.batch_nodes.unwrap_or_else(|| size.saturating_mul(2));
         let (members, later) = rest.split_at(size.min(rest.len()));
         let mut members = members.to_vec();
         members.sort_unstable();
-        let name = batch_name(&mut number, &mut used)?;
-        groups.push(Group { name, members, reasons: Vec::new() });
+        groups.push(Group { name: names.batch()?, members, reasons: Vec::new() });
         rest = later;
     }
     Ok(groups)
 }
 
-fn canary_name(used: &mut BTreeSet<BatchId>) -> Result<BatchId, Conflict> {
-    let series = std::iter::once("canary".to_owned()).chain((2_u64..).map(|number| format!("canary-{number}")));
-    let name = free_name(series, |name| used.contains(name))?;
-    used.insert(name.clone());
-    Ok(name)
+/// Names that neither earlier plans nor earlier batches have.
+pub(super) struct Names {
+    used: BTreeSet<BatchId>,
+    /// Where the series goes on, so that many batches do not search it from the start again and again.
+    number: u64,
 }
 
-/// `number` is where the series goes on, so that many batches do not search it from the start again and again.
-fn batch_name(number: &mut u64, used: &mut BTreeSet<BatchId>) -> Result<BatchId, Conflict> {
-    let series = std::iter::from_fn(|| {
-        *number = number.checked_add(1)?;
-        Some(format!("batch-{number}"))
-    });
-    let name = free_name(series, |name| used.contains(name))?;
-    used.insert(name.clone());
-    Ok(name)
+impl Names {
+    pub(super) fn without(taken: &BTreeSet<BatchId>) -> Self {
+        Self { used: taken.clone(), number: 0 }
+    }
+
+    pub(super) fn canary(&mut self) -> Result<BatchId, Conflict> {
+        let series = std::iter::once("canary".to_owned()).chain((2_u64..).map(|number| format!("canary-{number}")));
+        let name = free_name(series, |name| self.used.contains(name))?;
+        self.used.insert(name.clone());
+        Ok(name)
+    }
+
+    pub(super) fn batch(&mut self) -> Result<BatchId, Conflict> {
+        let number = &mut self.number;
+        let series = std::iter::from_fn(|| {
+            *number = number.checked_add(1)?;
+            Some(format!("batch-{number}"))
+        });
+        let name = free_name(series, |name| self.used.contains(name))?;
+        self.used.insert(name.clone());
+        Ok(name)
+    }
 }

@@ -254,7 +254,7 @@ fn a_file_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
     assert!(full.len() <= FILE_BYTES_MAX && parse(&full).is_ok());
     let findings = parse(&format!("{good}{}", filler(FILE_BYTES_MAX))).unwrap_err();
     assert_eq!(findings.len(), 1);
-    assert!(findings[0].message.ends_with("at most 4194304 are read"), "{}", findings[0]);
+    assert!(findings[0].message.ends_with("at most 12582912 are read"), "{}", findings[0]);
 }
 
 #[test]

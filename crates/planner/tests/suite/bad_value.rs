@@ -28,7 +28,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
               |
             5 | colour = "red"
               | ^^^^^^
-              = help: known keys: version, revision, based_on, source, headroom_percent, accept_damaged, batch
+              = help: known keys: version, revision, based_on, source, headroom_percent, accept_damaged, wishes, batch, drawn
 
             error: unknown key "afte" in a batch
              --> line 8, column 1

@@ -4,7 +4,7 @@ use expect_test::Expect;
 use proptest::prelude::*;
 use shardlift_model::{ByteCount, NodeId, ShardId, UnixMillis};
 use shardlift_planner::{
-    Finding, NodeLoad, NodeView, PlanOptions, Problem, ShardCapacity, ShardView, WorldView, check, parse,
+    Finding, NodeLoad, NodeView, PlanOptions, Problem, Rules, ShardCapacity, ShardView, WorldView, check, parse,
 };
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ pub(crate) const GIB: u64 = 1 << 30;
 
 pub(crate) fn world() -> WorldView {
     let shard = |name: &str, free: u64, reachable| {
-        (name.parse().unwrap(), ShardView { capacity: ByteCount(100 * GIB), free: ByteCount(free * GIB), reachable })
+        (name.parse().unwrap(), ShardView { reachable, ..ShardView::new(ByteCount(100 * GIB), ByteCount(free * GIB)) })
     };
     let node = |name: &str, shard: &str, gib: u64, busy: Option<&str>| {
         let (shard, busy) = (shard.parse().unwrap(), busy.map(|batch| batch.parse().unwrap()));
-        (name.parse().unwrap(), NodeView { shard, bytes: ByteCount(gib * GIB), objects: gib * 100, busy })
+        (name.parse().unwrap(), NodeView { busy, ..NodeView::new(shard, ByteCount(gib * GIB), gib * 100) })
     };
     let batch = |name: &str, node: &str, target: &str| {
         (name.parse().unwrap(), BTreeMap::from([(node.parse().unwrap(), target.parse().unwrap())]))
@@ -38,6 +38,7 @@ pub(crate) fn world() -> WorldView {
             node("zeta/moved", "shard-b", 4, None),
         ]
         .into(),
+        rules: Rules::default(),
         batches: [batch("old-1", "zeta/moved", "shard-b"), batch("old-2", "zeta/moving", "shard-b")].into(),
     }
 }
@@ -66,18 +67,15 @@ pub(crate) fn expect_batch_findings(batches: &str, expect: Expect) {
 pub(crate) fn load(node: &str, bytes: u64) -> NodeLoad {
     let node: NodeId = node.parse().unwrap();
     NodeLoad {
-        customer: node.default_customer(),
-        node,
-        bytes: ByteCount(bytes),
         objects: bytes / 100 + 1,
         snapshots: 3,
         last_snapshot: UnixMillis(1_700_000_000_000),
-        pinned: false,
+        ..NodeLoad::new(node, ByteCount(bytes))
     }
 }
 
 pub(crate) fn capacity(shard: &str, capacity: u64, free: u64) -> ShardCapacity {
-    ShardCapacity { shard: shard.parse().unwrap(), capacity: ByteCount(capacity), free: ByteCount(free) }
+    ShardCapacity::new(shard.parse().unwrap(), ByteCount(capacity), ByteCount(free))
 }
 
 pub(crate) fn problem(nodes: Vec<NodeLoad>, shards: Vec<ShardCapacity>) -> Problem {
@@ -113,16 +111,30 @@ pub(crate) fn any_problem() -> impl Strategy<Value = Problem> {
 /// The world in which a problem was seen.
 pub(crate) fn world_of(problem: &Problem) -> WorldView {
     let node = |load: &NodeLoad| {
-        let shard: ShardId = problem.source.clone();
-        (load.node.clone(), NodeView { shard, bytes: load.bytes, objects: load.objects, busy: None })
+        let shard: ShardId = load.shard.clone().unwrap_or_else(|| problem.source.clone());
+        let view = NodeView {
+            customer: Some(load.customer.clone()),
+            pinned: load.pinned,
+            growth_bytes_per_day: load.growth_bytes_per_day,
+            load: load.load.clone(),
+            ..NodeView::new(shard, load.bytes, load.objects)
+        };
+        (load.node.clone(), view)
     };
     let shard = |one: &ShardCapacity| {
-        (one.shard.clone(), ShardView { capacity: one.capacity, free: one.free, reachable: true })
+        let view = ShardView {
+            growth_bytes_per_day: one.growth_bytes_per_day,
+            load_capacity: one.load_capacity,
+            load: one.load.clone(),
+            ..ShardView::new(one.capacity, one.free)
+        };
+        (one.shard.clone(), view)
     };
     WorldView {
         revision: 0,
         shards: problem.shards.iter().map(shard).collect(),
         nodes: problem.nodes.iter().map(node).collect(),
         batches: BTreeMap::new(),
+        rules: Rules::of(&problem.options),
     }
 }

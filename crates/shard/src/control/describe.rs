@@ -2,6 +2,7 @@
 
 use super::fault::of_engine;
 use super::{Control, message};
+use crate::engine::{Mode, NodeSnapshot};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
 use shardlift_model::NodeId;
@@ -30,22 +31,38 @@ impl Control {
             alarms: usage.alarms,
             bytes_per_second: standing.rate.unwrap_or(0),
             pace: standing.reason,
+            load_bytes_per_second: self.about.load_capacity.unwrap_or(0),
         })
     }
 
     pub(super) async fn list_nodes(&self, request: v1::ListNodesRequest) -> Result<v1::ListNodesResponse, Fault> {
-        let after: Option<NodeId> = match request.after.as_str() {
-            "" => None,
-            text => Some(convert::name("after", text)?),
+        let (page, next) = self.page(&request.after, request.limit)?;
+        Ok(v1::ListNodesResponse { nodes: page.iter().map(|node| self.status_of(node)).collect(), next })
+    }
+
+    pub(super) async fn list_activity(
+        &self,
+        request: v1::ListActivityRequest,
+    ) -> Result<v1::ListActivityResponse, Fault> {
+        let (page, next) = self.page(&request.after, request.limit)?;
+        let activity = |node: &NodeSnapshot| {
+            let activity = self.engine.activity(&node.node)?.encode();
+            Some(v1::NodeActivity { node: node.node.to_string(), activity })
         };
-        let limit = if request.limit == 0 { PAGE_DEFAULT } else { request.limit.min(PAGE_MAX) };
+        let served = page.iter().filter(|node| matches!(node.mode, Mode::Serving | Mode::Fenced));
+        Ok(v1::ListActivityResponse { nodes: served.filter_map(activity).collect(), next })
+    }
+
+    /// Nodes after one that is named, and what to name for those after them.
+    fn page(&self, after: &str, limit: u32) -> Result<(Vec<NodeSnapshot>, String), Fault> {
+        let after: Option<NodeId> = if after.is_empty() { None } else { Some(convert::name("after", after)?) };
+        let limit = if limit == 0 { PAGE_DEFAULT } else { limit.min(PAGE_MAX) };
         let limit = usize::try_from(limit).map_err(Fault::internal)?;
         let mut page = self.engine.nodes_after(after.as_ref(), limit + 1);
         let more = page.len() > limit;
         page.truncate(limit);
         let next = page.last().filter(|_| more).map(|last| last.node.to_string()).unwrap_or_default();
-        let nodes = page.iter().map(|node| self.status_of(node)).collect();
-        Ok(v1::ListNodesResponse { nodes, next })
+        Ok((page, next))
     }
 
     pub(super) async fn get_node(&self, request: v1::GetNodeRequest) -> Result<v1::NodeStatus, Fault> {
@@ -75,7 +92,7 @@ impl Control {
         self.engine.node(node).map(|snapshot| self.status_of(&snapshot)).ok_or_else(unknown)
     }
 
-    fn status_of(&self, snapshot: &crate::engine::NodeSnapshot) -> v1::NodeStatus {
+    fn status_of(&self, snapshot: &NodeSnapshot) -> v1::NodeStatus {
         let connections = (self.connections)(&snapshot.node);
         message::node_status(snapshot, self.jobs.status(&snapshot.node), connections)
     }

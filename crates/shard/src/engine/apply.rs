@@ -1,5 +1,7 @@
 //! What one job does to the tables. Legality of a mutation is decided here and nowhere else, inside the transaction.
 
+mod certificates;
+
 use super::error::EngineError;
 use super::record::{Accepted, Mode, NodeRecord, SeenCertificate, SessionRecord};
 use super::tables::{self, ObjectRow, Op};
@@ -14,9 +16,6 @@ type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 /// Sessions kept per node; the oldest go.
 const SESSIONS_MAX: usize = 1000;
 
-/// Certificates kept per node; what has not been seen for longest goes.
-const CERTIFICATES_MAX: usize = 200;
-
 /// The open tables of one write transaction and the records it has touched.
 pub(crate) struct Transaction<'t> {
     nodes: Table<'t>,
@@ -25,6 +24,7 @@ pub(crate) struct Transaction<'t> {
     unlinks: Table<'t>,
     sessions: Table<'t>,
     certificates: Table<'t>,
+    activity: Table<'t>,
     touched: BTreeMap<NodeId, NodeRecord>,
     seen: Vec<CertificateChange>,
     mutations: Vec<Mutation>,
@@ -55,6 +55,7 @@ impl<'t> Transaction<'t> {
             unlinks: open(tables::UNLINKS)?,
             sessions: open(tables::SESSIONS)?,
             certificates: open(tables::CERTIFICATES)?,
+            activity: open(tables::ACTIVITY)?,
             touched: BTreeMap::new(),
             seen: Vec::new(),
             mutations: Vec::new(),
@@ -96,6 +97,12 @@ impl<'t> Transaction<'t> {
             Work::Times { last_snapshot, locks } => self.times(node, last_snapshot, &locks),
             Work::Sessions(sessions) => self.sessions(node, &sessions),
             Work::Certificates(seen) => self.certificates(node, seen),
+            Work::Activity(bytes) => {
+                self.activity
+                    .insert(tables::node_key(node).as_slice(), bytes.as_slice())
+                    .map_err(EngineError::index)?;
+                Ok(Ok(Done::Nothing))
+            }
             Work::Forget => self.forget(node),
             Work::Create(_) | Work::Command { .. } => Ok(Ok(Done::Nothing)),
         }
@@ -321,51 +328,6 @@ impl<'t> Transaction<'t> {
         Ok(Ok(Done::Nothing))
     }
 
-    /// Widens what is known about each certificate; times never narrow.
-    fn certificates(
-        &mut self,
-        node: &NodeId,
-        seen: Vec<SeenCertificate>,
-    ) -> Result<Result<Done, EngineError>, EngineError> {
-        for mut certificate in seen {
-            let key = tables::certificate_key(node, &certificate.issuer, &certificate.serial);
-            let known = self.certificates.get(key.as_slice()).map_err(EngineError::index)?;
-            let known = known.map(|value| times(value.value())).transpose()?;
-            match known {
-                Some((first, last)) => {
-                    certificate.first_seen = certificate.first_seen.min(first);
-                    certificate.last_seen = certificate.last_seen.max(last);
-                }
-                None => self.make_room(node)?,
-            }
-            let mut value = certificate.first_seen.0.to_be_bytes().to_vec();
-            value.extend_from_slice(&certificate.last_seen.0.to_be_bytes());
-            self.certificates.insert(key.as_slice(), value.as_slice()).map_err(EngineError::index)?;
-            let (issuer, serial) = (certificate.issuer.clone(), certificate.serial.clone());
-            self.seen.push(CertificateChange { node: node.clone(), issuer, serial, seen: Some(certificate) });
-        }
-        Ok(Ok(Done::Nothing))
-    }
-
-    /// Drops the certificate that was not seen for longest when there are too many.
-    fn make_room(&mut self, node: &NodeId) -> Result<(), EngineError> {
-        let mut rows = Vec::new();
-        for key in keys(&self.certificates, node)? {
-            let value = self.certificates.get(key.as_slice()).map_err(EngineError::index)?;
-            let last = value.map(|value| times(value.value())).transpose()?.map(|(_, last)| last);
-            rows.push((last, key));
-        }
-        if rows.len() < CERTIFICATES_MAX {
-            return Ok(());
-        }
-        if let Some((_, key)) = rows.into_iter().min() {
-            self.certificates.remove(key.as_slice()).map_err(EngineError::index)?;
-            let (issuer, serial) = tables::certificate_in_key(node, &key)?;
-            self.seen.push(CertificateChange { node: node.clone(), issuer, serial, seen: None });
-        }
-        Ok(())
-    }
-
     /// INV-12: only rows of this node, and only when its copy was given up. The seq goes on counting.
     fn forget(&mut self, node: &NodeId) -> Result<Result<Done, EngineError>, EngineError> {
         if self.touched(node)?.mode != Mode::Discarded {
@@ -375,15 +337,12 @@ impl<'t> Transaction<'t> {
             let (start, end) = (tables::node_key(node), tables::node_end(node));
             table.retain_in::<&[u8], _>(start.as_slice()..end.as_slice(), |_, _| false).map_err(EngineError::index)?;
         }
+        self.activity.remove(tables::node_key(node).as_slice()).map_err(EngineError::index)?;
         let record = self.touched(node)?;
         let fresh = NodeRecord::new(Mode::Discarded);
         *record = NodeRecord { token: record.token, generation: record.generation, seq: record.seq, ..fresh };
         Ok(Ok(Done::Nothing))
     }
-}
-
-fn times(value: &[u8]) -> Result<(UnixMillis, UnixMillis), EngineError> {
-    Ok((UnixMillis(tables::number(value, 0)?), UnixMillis(tables::number(value, 8)?)))
 }
 
 fn keys(table: &Table<'_>, node: &NodeId) -> Result<Vec<Vec<u8>>, EngineError> {

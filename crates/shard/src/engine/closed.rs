@@ -11,7 +11,7 @@
 
 use super::error::EngineError;
 use super::layout::{self, FOLDERS, sync_folder};
-use super::nodes::NodeCell;
+use super::nodes::{NodeCell, lock};
 use super::{Engine, Mode};
 use serde::{Deserialize, Serialize};
 use shardlift_model::NodeId;
@@ -19,10 +19,14 @@ use shardlift_net::disk::{How, WriteFile};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 const FILE: &str = "closed.json";
+
+/// How long a close waits for changes that are half done.
+const REST_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// When the node's own folder and those of its kinds changed last, in nanoseconds since 1970.
 type Stamps = [u64; 1 + FOLDERS.len()];
@@ -61,6 +65,49 @@ impl Note {
 }
 
 impl Engine {
+    /// Finishes what was recorded and lets go of the index. Everything asked afterwards answers [`EngineError::Stopped`]. What is certain
+    /// then the next start need not look at again.
+    ///
+    /// # Errors
+    /// When the index cannot be closed within ten seconds; the next start repairs it then.
+    pub async fn close(self: &Arc<Self>) -> Result<(), EngineError> {
+        // A store that has stopped already has said why.
+        let _ = self.save_activities().await;
+        self.come_to_rest().await;
+        self.writer.stop().await;
+        let Some(mut db) = lock(&self.db).take() else { return Ok(()) };
+        for _ in 0..1000 {
+            match Arc::try_unwrap(db) {
+                Ok(alone) => {
+                    return self
+                        .blocking(move |engine| {
+                            alone.close().map_err(EngineError::index)?;
+                            engine.note_closed()
+                        })
+                        .await;
+                }
+                // A question is being answered still.
+                Err(shared) => db = shared,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(EngineError::Stopped)
+    }
+
+    /// Waits for what is half done, for some seconds at most: what takes longer is settled by the next start.
+    async fn come_to_rest(&self) {
+        let cells = self.nodes.all();
+        let resting = async {
+            for cell in &cells {
+                // The sender is the cell's own: it is never gone here.
+                let _ = cell.critical.subscribe().wait_for(|count| *count == 0).await;
+            }
+        };
+        if tokio::time::timeout(REST_TIME_MAX, resting).await.is_err() {
+            tracing::warn!("the store is closed in the middle of a change");
+        }
+    }
+
     /// True when a node is certain to be as it was when the store was closed in good order.
     pub(super) fn is_untouched(&self, note: &Note, node: &NodeId) -> bool {
         note.nodes.get(node.as_str()).is_some_and(|then| self.stamps(node).is_ok_and(|now| now == *then))

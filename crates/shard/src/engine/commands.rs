@@ -180,7 +180,7 @@ impl Engine {
         let cell = self.cell(node)?;
         cell.follow_mode();
         let id = node.clone();
-        self.blocking(move |engine| engine.layout.create(&id)).await?;
+        self.on_tree(move |engine| engine.layout.create(&id)).await?;
         Ok(accepted)
     }
 
@@ -211,7 +211,7 @@ impl Engine {
         // Objects on their way in are refused by the index from now on; their last files are gone when this is zero.
         critical.wait_for(|count| *count == 0).await.map_err(|_| EngineError::Stopped)?;
         let id = node.clone();
-        self.blocking(move |engine| engine.remove_files(&id)).await?;
+        self.on_tree(move |engine| engine.remove_files(&id)).await?;
         self.writer.submit(node, Work::Forget).await?;
         lock_clear(&cell);
         Ok(accepted)

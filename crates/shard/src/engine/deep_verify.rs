@@ -164,7 +164,7 @@ impl Engine {
             before.end.cancel();
         }
         let reader = Reader { engine: Arc::clone(self), cell: Arc::clone(cell), run };
-        tokio::spawn(reader.work());
+        self.background.spawn(reader.work());
     }
 }
 

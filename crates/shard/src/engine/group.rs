@@ -1,6 +1,7 @@
-//! Many small objects of an incoming copy, durable together: all files are written, made durable at once, named, their names made
-//! durable at once, and recorded by one transaction. Nothing counts before all of that (INV-02, INV-11). What a crash leaves in
-//! between, half-written files and names without a record, is settled at the next start.
+//! Many small objects of an incoming copy, durable together: all files are written under their own names, made durable at once with
+//! these names, and recorded by one transaction. Nothing counts before all of that (INV-02, INV-11): nobody reads a file of an incoming
+//! copy that has no record, and what a crash leaves in between is judged by its hash at the next start. Where there is a file of that
+//! name already, the new one takes its place whole: it is named when it is durable.
 //!
 //! A few files are made durable one by one. From [`ONE_BY_ONE_MAX`] on the whole file system is: that costs about as much as two
 //! files, and whatever others have written meanwhile.
@@ -23,19 +24,18 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Threads that write files, or name them, at the same time.
-const THREADS: usize = 4;
-
 /// Up to so many files are made durable one by one.
 pub(crate) const ONE_BY_ONE_MAX: usize = 16;
 
 /// What became of each object of a group.
 type Outcomes<T> = Vec<Result<T, PutError>>;
 
-/// A file without its name.
+/// A file that does not count yet.
 struct Fresh {
     record: ObjectRecord,
     temp: Temp,
+    /// The name it is to get, where it does not have it.
+    name: Option<PathBuf>,
     /// Open where it is made durable by itself.
     file: Option<WriteFile>,
 }
@@ -104,13 +104,17 @@ impl Engine {
         let whole = whole.map_err(EngineError::io("open", root))?;
         let sync_whole = |whole: &FileSystem| whole.sync().map_err(EngineError::io("make durable", root));
 
-        let files = in_parts(objects.iter().collect(), |(expected, data)| {
-            self.write_fresh(&cell.id, expected, data, keep_damaged, whole.is_none())
-        })?;
+        let written = objects
+            .iter()
+            .map(|(expected, data)| self.write_fresh(&cell.id, expected, data, keep_damaged, whole.is_none()));
+        let files: Outcomes<Fresh> = written.collect();
         whole.as_ref().map_or(Ok(()), sync_whole)?;
-        let outcomes = in_parts(files, |file| file.and_then(|fresh| self.name_fresh(&cell.id, fresh)))?;
+        let renamed = files.iter().flatten().any(|fresh| fresh.name.is_some());
+        let outcomes: Outcomes<ObjectRecord> = files.into_iter().map(|file| file.and_then(Fresh::settle)).collect();
         match &whole {
-            Some(whole) => sync_whole(whole)?,
+            Some(whole) if renamed => sync_whole(whole)?,
+            // The names are as durable as the bytes.
+            Some(_) => {}
             None => {
                 let stored = outcomes.iter().flatten();
                 let folders: BTreeSet<PathBuf> =
@@ -132,46 +136,32 @@ impl Engine {
         let mut hash = Context::new(&SHA256);
         hash.update(data);
         let record = accepted(expected, data.len() as u64, hash_of(hash)?, keep_damaged)?;
-        let folder = self.layout.folder(node, &record.key);
-        let (path, mut file) =
-            self.layout.temp(node, &record.key).map_err(PutError::from_io("create a file in", folder))?;
+        let create = || match self.layout.in_place(node, &record.key)? {
+            Some((path, file)) => Ok((path, None, file)),
+            None => {
+                let (path, file) = self.layout.temp(node, &record.key)?;
+                Ok((path, Some(self.layout.file(node, &record.key)), file))
+            }
+        };
+        let failed = |error| PutError::from_io("create a file in", self.layout.folder(node, &record.key))(error);
+        let (path, name, mut file) = create().map_err(failed)?;
         let temp = Temp::new(path);
         file.write_all(data).map_err(PutError::from_io("write", temp.path()))?;
-        Ok(Fresh { record, temp, file: by_itself.then_some(file) })
-    }
-
-    /// The bytes are durable, or become so here.
-    fn name_fresh(&self, node: &NodeId, fresh: Fresh) -> Result<ObjectRecord, PutError> {
-        let Fresh { record, temp, file } = fresh;
-        if let Some(file) = file {
-            file.sync().map_err(PutError::from_io("make durable", temp.path()))?;
-        }
-        let path = self.layout.file(node, &record.key);
-        disk::rename(temp.path(), &path).map_err(PutError::from_io("name", path))?;
-        temp.kept();
-        Ok(record)
+        Ok(Fresh { record, temp, name, file: by_itself.then_some(file) })
     }
 }
 
-/// Does it to each, in order, on some threads at once; in a simulation in place, where the order is the simulation's.
-fn in_parts<I: Send, O: Send>(items: Vec<I>, work: impl Fn(I) -> O + Sync) -> Result<Vec<O>, EngineError> {
-    if shardlift_net::is_simulated() {
-        return Ok(items.into_iter().map(work).collect());
-    }
-    let share = items.len().div_ceil(THREADS).max(1);
-    let mut items = items.into_iter();
-    let work = &work;
-    let done: Result<Vec<Vec<O>>, EngineError> = std::thread::scope(|scope| {
-        let mut threads = Vec::with_capacity(THREADS);
-        loop {
-            // Neighbours by name share a folder, so each part has folders of its own.
-            let part: Vec<I> = items.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            threads.push(scope.spawn(move || part.into_iter().map(work).collect()));
+impl Fresh {
+    /// The bytes are durable, or become so here.
+    fn settle(self) -> Result<ObjectRecord, PutError> {
+        let Self { record, temp, name, file } = self;
+        if let Some(file) = file {
+            file.sync().map_err(PutError::from_io("make durable", temp.path()))?;
         }
-        threads.into_iter().map(|thread| thread.join().map_err(|_| EngineError::Stopped)).collect()
-    });
-    Ok(done?.into_iter().flatten().collect())
+        if let Some(name) = name {
+            disk::rename(temp.path(), &name).map_err(PutError::from_io("name", name))?;
+        }
+        temp.kept();
+        Ok(record)
+    }
 }

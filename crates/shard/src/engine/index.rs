@@ -11,7 +11,7 @@ use super::record::{NodeRecord, SeenCertificate};
 use super::tables;
 use rand::Rng as _;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _};
-use shardlift_model::{NodeId, UnixMillis};
+use shardlift_model::UnixMillis;
 use shardlift_net::disk::{self, How, WriteFile};
 use std::fs;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ const MARKER: &str = "index.marker";
 const ID: &[u8] = b"id";
 const VERSION: &[u8] = b"version";
 /// What the kernel caches of the file comes on top of it, and gives way when memory is short.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The state folder may lie in the data folder only where no node can be.
 pub(crate) fn check_folder(data: &Path, state: &Path) -> Result<(), EngineError> {
@@ -131,7 +131,7 @@ pub(crate) fn load(db: &Database, nodes: &Nodes) -> Result<(), EngineError> {
     let certificates = read.open_table(tables::CERTIFICATES).map_err(EngineError::index)?;
     for row in table.iter().map_err(EngineError::index)? {
         let (key, value) = row.map_err(EngineError::index)?;
-        let node = node_in_key(key.value())?;
+        let node = tables::node_in_key(key.value())?;
         let cell = nodes.publish(&node, NodeRecord::decode(value.value())?);
         let (start, end) = (tables::node_key(&node), tables::node_end(&node));
         for row in certificates.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(EngineError::index)? {
@@ -143,10 +143,5 @@ pub(crate) fn load(db: &Database, nodes: &Nodes) -> Result<(), EngineError> {
             super::nodes::lock(&cell.certificates).insert((issuer, serial), seen);
         }
     }
-    Ok(())
-}
-
-fn node_in_key(key: &[u8]) -> Result<NodeId, EngineError> {
-    let text = key.split_last().and_then(|(_, text)| std::str::from_utf8(text).ok());
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| EngineError::Record("a node's name".to_owned()))
+    super::activity::load(db, nodes)
 }

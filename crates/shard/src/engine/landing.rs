@@ -10,7 +10,7 @@ use super::body::{Written, hash_of};
 use super::disk::ALIGNMENT;
 use super::error::{EngineError, PutError};
 use super::layout::Temp;
-use super::nodes::NodeCell;
+use super::nodes::{NodeCell, lock};
 use super::space::Promise;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{Advice, fadvise};
@@ -18,11 +18,27 @@ use rustix::io::Errno;
 use shardlift_model::ObjectKey;
 use shardlift_net::disk::WriteFile;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
 /// What is handed to the disk at a time. An object on its way takes twice as much memory.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
+
+/// Blocks kept at rest: those of some objects on their way.
+const SPARE_MAX: usize = 8;
+
+/// Blocks that were used and may be used again: fresh memory costs the kernel time.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks(Mutex<Vec<Vec<u8>>>);
+
+impl Blocks {
+    fn take(self: &Arc<Self>) -> Block {
+        let spare = lock(&self.0).pop();
+        let memory = spare.unwrap_or_else(|| vec![0; BLOCK_BYTES + ALIGNMENT]);
+        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Block { memory, begin, filled: 0, home: Arc::clone(self) }
+    }
+}
 
 /// Memory as direct writes want it.
 struct Block {
@@ -30,15 +46,19 @@ struct Block {
     memory: Vec<u8>,
     begin: usize,
     filled: usize,
+    home: Arc<Blocks>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut spare = lock(&self.home.0);
+        if spare.len() < SPARE_MAX {
+            spare.push(std::mem::take(&mut self.memory));
+        }
+    }
 }
 
 impl Block {
-    fn new() -> Self {
-        let memory = vec![0; BLOCK_BYTES + ALIGNMENT];
-        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Self { memory, begin, filled: 0 }
-    }
-
     fn room(&mut self) -> &mut [u8] {
         &mut self.memory[self.begin + self.filled..self.begin + BLOCK_BYTES]
     }
@@ -96,7 +116,7 @@ impl Landing {
             Ok::<_, PutError>(Half { file, temp, hash: Context::new(&SHA256), length: 0, direct })
         });
         let half = opening.await.map_err(|_| EngineError::Stopped)??;
-        Ok(Self { idle: Some((half, None)), busy: None, filling: Block::new(), received: 0, promise })
+        Ok(Self { idle: Some((half, None)), busy: None, filling: engine.blocks.take(), received: 0, promise })
     }
 
     /// Where the next bytes go; never empty. [`Self::filled`] says how many came.
@@ -126,7 +146,8 @@ impl Landing {
 
     async fn hand_over(&mut self) -> Result<(), PutError> {
         let (mut half, spare) = self.idle().await?;
-        let mut full = std::mem::replace(&mut self.filling, spare.unwrap_or_else(Block::new));
+        let next = spare.unwrap_or_else(|| self.filling.home.take());
+        let mut full = std::mem::replace(&mut self.filling, next);
         self.promise.wrote(full.filled as u64);
         self.busy = Some(shardlift_net::spawn_blocking(move || {
             half.append(full.bytes())?;

@@ -1,7 +1,8 @@
 //! Where things are on disk: the folder layout of restic's rest-server, so that either server can take over from the other.
 //!
 //! `<data>/<account>[/<sub>]/{config,data/xx/,index/,keys/,locks/,snapshots/}`, folders 0700, files 0600. Half-written files
-//! are called `.<name>.shardlift-<random>` and lie in the folder of the finished one, so that a rename is all it takes.
+//! are called `.<name>.shardlift-<random>` and lie in the folder of the finished one, so that a rename is all it takes. Only small
+//! objects of an incoming copy are written under their own names.
 
 use super::error::EngineError;
 use rand::Rng as _;
@@ -11,6 +12,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const TEMP_MARK: &str = ".shardlift-";
+
+/// Room for what comes below the data folder: most nodes' names, the folders of objects, and a half-written file's name.
+const PATH_BYTES: usize = 192;
 
 /// Below the data folder, so that a rename is all it takes to move a copy aside.
 const QUARANTINE: &str = ".quarantine";
@@ -36,7 +40,10 @@ impl Layout {
 
     /// The name's parts were checked when it was parsed: no `..`, no separator, no leading dot.
     pub(crate) fn node(&self, node: &NodeId) -> PathBuf {
-        node.components().fold(self.data.clone(), |path, part| path.join(part))
+        let mut path = PathBuf::with_capacity(self.data.as_os_str().len() + PATH_BYTES);
+        path.push(&self.data);
+        path.extend(node.components());
+        path
     }
 
     /// Where an old copy is kept aside. No node's name begins with a dot.
@@ -46,15 +53,19 @@ impl Layout {
 
     /// The folder that holds the file of an object.
     pub(crate) fn folder(&self, node: &NodeId, key: &ObjectKey) -> PathBuf {
+        let mut path = self.node(node);
         match key {
-            ObjectKey::Config => self.node(node),
-            ObjectKey::Named(ObjectKind::Data, name) => self.node(node).join("data").join(hex::encode(&name.0[..1])),
-            ObjectKey::Named(kind, _) => self.node(node).join(kind.as_str()),
+            ObjectKey::Config => {}
+            ObjectKey::Named(ObjectKind::Data, name) => path.extend(["data", &hex::encode(&name.0[..1])]),
+            ObjectKey::Named(kind, _) => path.push(kind.as_str()),
         }
+        path
     }
 
     pub(crate) fn file(&self, node: &NodeId, key: &ObjectKey) -> PathBuf {
-        self.folder(node, key).join(key.name())
+        let mut path = self.folder(node, key);
+        path.push(key.name());
+        path
     }
 
     /// The folder that a listing of a kind stands for.
@@ -86,20 +97,35 @@ impl Layout {
 
     /// A new half-written file for this object. Makes the folder when an adopted repository lacks it.
     pub(crate) fn temp(&self, node: &NodeId, key: &ObjectKey) -> io::Result<(PathBuf, WriteFile)> {
-        let folder = self.folder(node, key);
-        let path = folder.join(format!(".{}{TEMP_MARK}{:016x}", key.name(), rand::rng().random::<u64>()));
-        let open = || WriteFile::open(&path, How::New(0o600));
-        match open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_folder(&folder)?;
-                if let Some(parent) = folder.parent() {
-                    disk::sync_folder(parent)?;
-                }
-                Ok((path.clone(), open()?))
-            }
-            file => Ok((path.clone(), file?)),
+        let mut path = self.folder(node, key);
+        path.push(format!(".{}{TEMP_MARK}{:016x}", key.name(), rand::rng().random::<u64>()));
+        open_new(&path).map(|file| (path, file))
+    }
+
+    /// A new file under the object's own name, for an incoming copy: nobody reads there before the index counts the object, and what
+    /// a crash leaves is judged by its hash. `None` where there is a file of that name already.
+    pub(crate) fn in_place(&self, node: &NodeId, key: &ObjectKey) -> io::Result<Option<(PathBuf, WriteFile)>> {
+        let path = self.file(node, key);
+        match open_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            file => file.map(|file| Some((path, file))),
         }
     }
+}
+
+/// Makes a file, and its folder if that is absent.
+fn open_new(path: &Path) -> io::Result<WriteFile> {
+    let open = || WriteFile::open(path, How::New(0o600));
+    let made = open();
+    let (Err(error), Some(folder)) = (&made, path.parent()) else { return made };
+    if error.kind() != io::ErrorKind::NotFound {
+        return made;
+    }
+    make_folder(folder)?;
+    if let Some(parent) = folder.parent() {
+        disk::sync_folder(parent)?;
+    }
+    open()
 }
 
 /// Makes one folder; one that is there is fine.

@@ -3,6 +3,7 @@
 //! The writer thread publishes a record only after the transaction that wrote it is durable, so that nothing read here can
 //! be taken back by a crash.
 
+use super::activity::Kept;
 use super::deep_verify::Run;
 use super::record::{DeepVerifyState, NodeRecord, SeenCertificate};
 use crate::admission::gate::Gate;
@@ -37,6 +38,7 @@ pub(crate) struct NodeCell {
     pub(crate) rotten: Mutex<BTreeSet<ObjectKey>>,
     pub(crate) certificates: Mutex<BTreeMap<(String, String), SeenCertificate>>,
     pub(crate) gate: Gate,
+    pub(crate) activity: Mutex<Kept>,
     /// The run that is under way.
     pub(crate) reading: Mutex<Option<Arc<Run>>>,
 }
@@ -78,6 +80,7 @@ impl NodeCell {
             rotten: Mutex::default(),
             certificates: Mutex::default(),
             gate: Gate::new(&record),
+            activity: Mutex::default(),
             reading: Mutex::default(),
             record: RwLock::new(Arc::new(record)),
         }

@@ -131,7 +131,7 @@ impl Engine {
 
     async fn open_recorded(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Option<ObjectFile>, EngineError> {
         let node = node.clone();
-        let opened = self.blocking(move |engine| engine.open_now(&node, key)).await?;
+        let opened = self.blocking(move |engine| engine.open_now(&engine.view(&node)?, key)).await?;
         Ok(opened.map(|(record, file)| ObjectFile {
             record,
             size: record.size,
@@ -139,10 +139,20 @@ impl Engine {
         }))
     }
 
-    /// Opens an object as it is recorded, its length compared with the record's; one look, which a change may have come between.
-    /// Blocks.
-    pub(crate) fn open_now(&self, node: &NodeId, key: ObjectKey) -> Result<Option<(ObjectRecord, File)>, EngineError> {
-        let Some(row) = View::open(&*self.db()?, node)?.object(&key)? else { return Ok(None) };
+    /// What the index says of a node at this moment, for many looks.
+    pub(crate) fn view<'a>(&self, node: &'a NodeId) -> Result<View<'a>, EngineError> {
+        View::open(&*self.db()?, node)
+    }
+
+    /// Opens an object as it is recorded, its length compared with the record's; a change may have come between the view and the
+    /// look at the file. Blocks.
+    pub(crate) fn open_now(
+        &self,
+        view: &View<'_>,
+        key: ObjectKey,
+    ) -> Result<Option<(ObjectRecord, File)>, EngineError> {
+        let node = view.node();
+        let Some(row) = view.object(&key)? else { return Ok(None) };
         let path = self.layout.file(node, &key);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -270,5 +280,19 @@ impl Engine {
     /// A failure of the index.
     pub async fn object(self: &Arc<Self>, node: &NodeId, key: ObjectKey) -> Result<Option<ObjectRecord>, EngineError> {
         self.recorded(node, key).await
+    }
+
+    /// The index's records of those of these objects that are there.
+    ///
+    /// # Errors
+    /// A failure.
+    pub(crate) async fn objects(
+        self: &Arc<Self>,
+        node: &NodeId,
+        keys: Vec<ObjectKey>,
+    ) -> Result<Vec<ObjectRecord>, EngineError> {
+        let node = node.clone();
+        let rows = self.blocking(move |engine| engine.view(&node)?.objects(&keys)).await?;
+        Ok(rows.into_iter().map(|row| row.record).collect())
     }
 }

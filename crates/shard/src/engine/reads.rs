@@ -33,6 +33,10 @@ impl<'a> View<'a> {
         Ok(Self { read: db.begin_read().map_err(EngineError::index)?, node })
     }
 
+    pub(crate) const fn node(&self) -> &'a NodeId {
+        self.node
+    }
+
     pub(crate) fn record(&self) -> Result<NodeRecord, EngineError> {
         let table = self.read.open_table(tables::NODES).map_err(EngineError::index)?;
         let row = table.get(tables::node_key(self.node).as_slice()).map_err(EngineError::index)?;
@@ -43,6 +47,17 @@ impl<'a> View<'a> {
         let table = self.read.open_table(tables::OBJECTS).map_err(EngineError::index)?;
         let row = table.get(tables::object_key(self.node, key).as_slice()).map_err(EngineError::index)?;
         row.map(|value| tables::object_row(*key, value.value())).transpose()
+    }
+
+    /// Those of these objects that are there.
+    pub(crate) fn objects(&self, keys: &[ObjectKey]) -> Result<Vec<ObjectRow>, EngineError> {
+        let table = self.read.open_table(tables::OBJECTS).map_err(EngineError::index)?;
+        let mut rows = Vec::new();
+        for key in keys {
+            let row = table.get(tables::object_key(self.node, key).as_slice()).map_err(EngineError::index)?;
+            rows.extend(row.map(|value| tables::object_row(*key, value.value())).transpose()?);
+        }
+        Ok(rows)
     }
 
     /// The rows from `start` (a full key) to `end`.

@@ -29,6 +29,7 @@ use super::tables::Op;
 use super::writer::Work;
 use super::{Engine, now};
 use shardlift_model::{NodeId, ObjectKey, ObjectKind, ObjectRecord, UnixMillis};
+use shardlift_net::disk::FileSystem;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::io::ErrorKind;
@@ -91,18 +92,31 @@ impl Engine {
             }
         }
         let recorded = found.len();
+        let mut durable = false;
         for (key, file) in found {
             self.take_in(cell, &mode, key, file, &mut ops)?;
             if ops.len() >= BATCH {
-                self.writer.submit_blocking(node, Work::Adopt(std::mem::take(&mut ops)))?;
+                self.record_found(node, std::mem::take(&mut ops), &mut durable)?;
             }
         }
-        if !ops.is_empty() {
-            self.writer.submit_blocking(node, Work::Adopt(ops))?;
-        }
+        self.record_found(node, ops, &mut durable)?;
         let missing = lock(&cell.missing).len();
         tracing::debug!(%node, recorded, missing, "index and folder are compared");
         Ok(())
+    }
+
+    /// Whoever wrote these files may have been cut off before they were durable, bytes or names; a record says that they are.
+    fn record_found(&self, node: &NodeId, ops: Vec<(Op, UnixMillis)>, durable: &mut bool) -> Result<(), EngineError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        if !*durable {
+            let root = self.layout.root();
+            let synced = FileSystem::of(root).and_then(|whole| whole.sync());
+            synced.map_err(EngineError::io("make durable", root))?;
+            *durable = true;
+        }
+        self.writer.submit_blocking(node, Work::Adopt(ops)).map(drop)
     }
 
     /// A recorded object against its file.

@@ -2,10 +2,12 @@
 
 mod deep_verify;
 mod replica;
+mod side;
 
 pub(crate) use deep_verify::NAMES_MAX;
 pub use deep_verify::{DeepVerifyId, DeepVerifyRecord, DeepVerifyState};
 pub use replica::{Forward, ReplicaPhase, ReplicaRecord, VerifiedRecord};
+pub use side::{SeenCertificate, SessionEnd, SessionRecord, SideData};
 
 use super::error::EngineError;
 use serde::{Deserialize, Serialize};
@@ -138,69 +140,6 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub placed_at: UnixMillis,
-}
-
-/// A client certificate that was shown and accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenCertificate {
-    /// `legacy`, or the generation of the issuing CA.
-    pub issuer: String,
-    /// Lower-case hex.
-    pub serial: String,
-    /// First handshake.
-    pub first_seen: UnixMillis,
-    /// Last handshake, to the minute.
-    pub last_seen: UnixMillis,
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionEnd {
-    /// The client took its lock away.
-    LockDeleted,
-    /// Nothing was heard for long.
-    Idle,
-    /// The node was fenced and moved.
-    Fenced,
-}
-
-/// A client's run as seen on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionRecord {
-    /// First request.
-    pub started_at: UnixMillis,
-    /// Last request.
-    pub ended_at: UnixMillis,
-    /// How it ended.
-    pub end: SessionEnd,
-    /// Objects stored.
-    pub objects_put: u64,
-    /// Bytes stored.
-    pub bytes_put: u64,
-    /// Objects deleted.
-    pub objects_deleted: u64,
-    /// Bytes read.
-    pub bytes_read: u64,
-    /// Requests that failed.
-    pub errors: u64,
-    /// Snapshots stored.
-    pub snapshots_put: u32,
-}
-
-/// What belongs to a node besides objects and credentials.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SideData {
-    /// Settings.
-    pub settings: Settings,
-    /// Past sessions, oldest first.
-    pub sessions: Vec<SessionRecord>,
-    /// Certificates seen in use.
-    pub seen_certificates: Vec<SeenCertificate>,
-    /// When the newest snapshot was stored.
-    pub last_snapshot: Option<UnixMillis>,
-    /// When each lock that is there was stored.
-    pub lock_times: Vec<(Sha256, UnixMillis)>,
 }
 
 /// Objects of one kind.

@@ -7,7 +7,7 @@ use super::error::{EngineError, PutError};
 use super::group::ONE_BY_ONE_MAX;
 use super::landing::Landing;
 use super::layout::sync_folder;
-use super::nodes::NodeCell;
+use super::nodes::{Critical, NodeCell};
 use super::objects::Deleted;
 use super::record::ReplicaRecord;
 use super::space::Promise;
@@ -145,31 +145,47 @@ impl Engine {
         let critical = self.enter_critical(&cell)?;
         let engine = Arc::clone(self);
         let deleting =
-            tokio::spawn(
-                async move { critical.end(engine.delete_together(&cell, keys.into_iter().collect(), seq).await) },
-            );
+            tokio::spawn(async move { engine.delete_together(cell, critical, keys.into_iter().collect(), seq).await });
         deleting.await.map_err(|_| EngineError::Stopped)?
     }
 
+    /// Done when the index says so, durably: the files are taken off the disk behind it, under the same locks. What a crash leaves of
+    /// them is settled at the next start, as after any delete.
     async fn delete_together(
-        self: &Arc<Self>,
-        cell: &Arc<NodeCell>,
+        self: Arc<Self>,
+        cell: Arc<NodeCell>,
+        critical: Critical,
         keys: Vec<ObjectKey>,
         seq: u64,
     ) -> Result<(), EngineError> {
-        let _locks = cell.lock_objects(keys.iter().copied()).await;
+        let locks = cell.lock_objects(keys.iter().copied()).await;
         let ops = keys.iter().map(|key| Op::Delete(*key)).collect();
         let work = Work::Record { origin: Origin::Replica, at: now(), ops, applied: Some(seq) };
-        let Done::Recorded(seqs) = self.writer.submit(&cell.id, work).await? else { return Err(EngineError::Stopped) };
+        let seqs = match self.writer.submit(&cell.id, work).await {
+            Ok(Done::Recorded(seqs)) => seqs,
+            Ok(_) => return critical.end(Err(EngineError::Stopped)),
+            Err(error) => return critical.end(Err(error)),
+        };
         let gone: Vec<(ObjectKey, u64)> =
             keys.into_iter().zip(seqs).filter_map(|(key, seq)| seq.map(|seq| (key, seq))).collect();
+        gone.iter().for_each(|(key, _)| self.clear_alarms(&cell, key));
         if gone.is_empty() {
-            return Ok(());
+            return critical.end(Ok(()));
         }
-        let (node, files) = (cell.id.clone(), gone.clone());
-        self.blocking(move |engine| engine.unname_all(&node, &files)).await?;
-        gone.iter().for_each(|(key, _)| self.clear_alarms(cell, key));
-        self.writer.notify(&cell.id, Work::Unlinked(gone)).await
+        tokio::spawn(async move {
+            let taken_off = critical.end(self.take_off(&cell.id, gone).await);
+            drop(locks);
+            if let Err(error) = taken_off {
+                tracing::error!(node = %cell.id, error = %shardlift_api::fault::chain(&error), "deleted files stay until the next start");
+            }
+        });
+        Ok(())
+    }
+
+    async fn take_off(self: &Arc<Self>, node: &NodeId, gone: Vec<(ObjectKey, u64)>) -> Result<(), EngineError> {
+        let (of, files) = (node.clone(), gone.clone());
+        self.blocking(move |engine| engine.unname_all(&of, &files)).await?;
+        self.writer.notify(node, Work::Unlinked(gone)).await
     }
 
     /// Takes files off the disk; their folders are durable when this returns.

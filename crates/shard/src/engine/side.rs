@@ -53,10 +53,11 @@ impl Engine {
             seen_certificates: lock(&cell.certificates).values().cloned().collect(),
             last_snapshot: record.last_snapshot,
             lock_times: locks.into_iter().filter_map(time).collect(),
+            activity: self.activity(node),
         })
     }
 
-    /// Takes over side data from the source of an incoming copy: settings and times of
+    /// Takes over side data from the source of an incoming copy: settings, activity and times of
     /// snapshots and locks replace, sessions and certificates add up. May repeat.
     ///
     /// # Errors
@@ -79,6 +80,12 @@ impl Engine {
             self.writer.submit(node, times),
             self.writer.submit(node, Work::Sessions(side.sessions)),
             self.writer.submit(node, Work::Certificates(side.seen_certificates)),
+            async {
+                match side.activity {
+                    Some(activity) => self.take_activity(node, activity).await,
+                    None => Ok(()),
+                }
+            },
         )
         .map(drop)
     }

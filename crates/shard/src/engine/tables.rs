@@ -21,11 +21,13 @@ pub(crate) const UNLINKS: Table = Table::new("unlinks");
 pub(crate) const SESSIONS: Table = Table::new("sessions");
 /// (node, issuer, serial) -> first and last time.
 pub(crate) const CERTIFICATES: Table = Table::new("certificates");
+/// node -> [`shardlift_model::Activity`].
+pub(crate) const ACTIVITY: Table = Table::new("activity");
 /// What the index says about itself.
 pub(crate) const META: Table = Table::new("meta");
 
 /// All tables, made when the index is created.
-pub(crate) const ALL: [Table; 7] = [NODES, OBJECTS, JOURNAL, UNLINKS, SESSIONS, CERTIFICATES, META];
+pub(crate) const ALL: [Table; 8] = [NODES, OBJECTS, JOURNAL, UNLINKS, SESSIONS, CERTIFICATES, ACTIVITY, META];
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,12 @@ pub(crate) fn node_key(node: &NodeId) -> Vec<u8> {
     key.extend_from_slice(node.as_str().as_bytes());
     key.push(0);
     key
+}
+
+/// The node of a row that has one alone.
+pub(crate) fn node_in_key(key: &[u8]) -> Result<NodeId, EngineError> {
+    let text = key.split_last().and_then(|(_, text)| std::str::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| EngineError::Record("a node's name".to_owned()))
 }
 
 /// First key after all rows of a node.

@@ -1,9 +1,11 @@
 //! Tests of the engine, and what they and the tests of admission share.
 
+mod activity;
 mod closed;
 mod commands;
 mod crash;
 mod deep_verify;
+mod group;
 mod objects;
 mod quarantine;
 mod restart;

@@ -71,6 +71,8 @@ pub(crate) enum Work {
     },
     Sessions(Vec<SessionRecord>),
     Certificates(Vec<SeenCertificate>),
+    /// As encoded; in place of what was there.
+    Activity(Vec<u8>),
     /// Drops objects and journal of a discarded copy.
     Forget,
 }

@@ -7,14 +7,21 @@ use shardlift_model::ObjectRecord;
 /// From this size on an object travels alone.
 pub(crate) const LARGE_BYTES: u64 = 128 * 1024;
 
-/// Most objects of one transfer.
-pub(crate) const BATCH_OBJECTS_MAX: usize = 4000;
+/// Most objects of one transfer: enough for what it costs to make them durable, and few enough for some transfers side by side where
+/// there are not many.
+pub(crate) const BATCH_OBJECTS_MAX: usize = 1000;
 
 /// Most bytes of one transfer of small objects.
-pub(crate) const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(crate) const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Up to so many bytes a transfer takes as much memory as it needs, beyond it a whole piece of [`BATCH_BYTES_MAX`].
+pub(crate) const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What a large object takes of [`Transfer::weight`]: it is written as it comes, a block ahead of the network.
 const LARGE_WEIGHT: u32 = 3;
+
+/// The same for a group of small ones that takes a piece.
+const PIECE_WEIGHT: u32 = (BATCH_BYTES_MAX >> 20) as u32;
 
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +40,7 @@ impl Transfer {
             Self::Alone(_) => LARGE_WEIGHT,
             Self::Together(records) => {
                 let bytes: u64 = records.iter().map(|record| record.size).sum();
-                // Cut to `BATCH_BYTES_MAX`, so it fits.
-                u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(1)
+                if bytes <= SMALL_BYTES_MAX { 1 } else { PIECE_WEIGHT }
             }
         }
     }
@@ -82,7 +88,7 @@ mod tests {
             }).collect();
             let mut travelled = Vec::new();
             for transfer in transfers(wanted.iter().copied()) {
-                prop_assert!((1..=16).contains(&transfer.weight()), "{}", transfer.weight());
+                prop_assert!((1..=4).contains(&transfer.weight()), "{}", transfer.weight());
                 match transfer {
                     Transfer::Alone(record) => {
                         prop_assert!(record.size >= LARGE_BYTES);

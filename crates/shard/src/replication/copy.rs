@@ -120,6 +120,15 @@ impl Copy {
         self.engine.object(&self.node, key).await
     }
 
+    /// Own records of those of these objects that are here.
+    pub(crate) async fn records_of(
+        &self,
+        keys: impl Iterator<Item = ObjectKey>,
+    ) -> Result<BTreeMap<ObjectKey, ObjectRecord>, EngineError> {
+        let records = self.engine.objects(&self.node, keys.collect()).await?;
+        Ok(records.into_iter().map(|record| (record.key, record)).collect())
+    }
+
     pub(crate) async fn digest(&self, with_locks: bool) -> Result<Digest, EngineError> {
         Ok(self.engine.digest_of(&self.node, with_locks).await?.0)
     }

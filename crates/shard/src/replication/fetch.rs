@@ -8,7 +8,7 @@ use super::judge::{Reading, Verdict, judge};
 use super::replica::Replica;
 use crate::engine::Arrived;
 use aws_lc_rs::digest::{SHA256, digest};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use shardlift_model::{ObjectKey, ObjectRecord, Sha256};
 use std::collections::BTreeSet;
@@ -67,10 +67,10 @@ impl Replica {
 
     async fn transfer(&self, transfer: Transfer) -> Result<Harvest, PullError> {
         let _seat = self.seat().await?;
-        let permit = self.net(async { Ok(self.transfers.acquire_many(transfer.weight()).await) }).await?;
-        let _permit = permit.map_err(|_closed| PullError::Interrupted)?;
+        let share = self.net(async { Ok(self.memory.share(&transfer).await) }).await?;
+        let mut share = share.ok_or(PullError::Interrupted)?;
         match transfer {
-            Transfer::Together(records) => self.fetch_together(&records).await,
+            Transfer::Together(records) => self.fetch_together(&records, &mut share.room).await,
             Transfer::Alone(record) => {
                 let mut harvest = Harvest::default();
                 self.fetch_alone(record, None, &mut harvest).await?;
@@ -79,19 +79,27 @@ impl Replica {
         }
     }
 
-    async fn fetch_together(&self, records: &[ObjectRecord]) -> Result<Harvest, PullError> {
+    async fn fetch_together(&self, records: &[ObjectRecord], room: &mut BytesMut) -> Result<Harvest, PullError> {
         let mut harvest = Harvest::default();
         let mut held = Vec::with_capacity(records.len());
         let mut suspects = Vec::new();
         let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key), false)).await?;
+        let mut due = 0;
         for wanted in records {
-            match self.read_whole(&mut fetching, *wanted).await? {
-                Outcome::Held(record, bytes) => held.push((record, bytes)),
+            match self.net(read_whole(&mut fetching, *wanted, room)).await? {
+                Outcome::Held(record, bytes) => {
+                    due += record.size;
+                    held.push((record, bytes));
+                }
                 Outcome::Ended(gone) => harvest.ended(wanted.key, gone),
                 Outcome::Suspect(reading) => suspects.push(reading),
             }
+            if due >= PIECE_BYTES {
+                self.give_way(std::mem::take(&mut due)).await?;
+            }
         }
         drop(fetching);
+        self.give_way(due).await?;
         let asked: Vec<ObjectRecord> = held.iter().map(|(record, _)| *record).collect();
         let wrong = self.copy.put_batch(held).await?;
         let (bad, good): (Vec<_>, Vec<_>) = asked.into_iter().partition(|record| wrong.contains_key(&record.key));
@@ -104,36 +112,6 @@ impl Replica {
             self.fetch_alone(reading.record, Some(reading), &mut harvest).await?;
         }
         Ok(harvest)
-    }
-
-    /// One small object into memory. What could be good by its length is hashed by who stores it, with the others.
-    async fn read_whole(&self, fetching: &mut Fetching, wanted: ObjectRecord) -> Result<Outcome, PullError> {
-        let record = match self.net(fetching.head()).await? {
-            Head::Here(record) => as_asked(record, &wanted)?,
-            gone => return Ok(Outcome::Ended(gone)),
-        };
-        if record.size > LARGE_BYTES {
-            return Err(PullError::Waiting(format!("{} has grown at the source", wanted.key)));
-        }
-        self.give_way(record.size).await?;
-        let mut data = vec![0; usize::try_from(record.size).unwrap_or(0)];
-        let mut filled = 0;
-        let mut beyond = [0; 1];
-        let source_read = loop {
-            let room = if filled < data.len() { &mut data[filled..] } else { &mut beyond[..] };
-            match self.net(fetching.read(room)).await? {
-                Got::Bytes(_) if filled == data.len() => return Err(longer(&record)),
-                Got::Bytes(bytes) => filled += bytes,
-                Got::End(source_read) => break source_read,
-            }
-        };
-        data.truncate(filled);
-        let size = data.len() as u64;
-        if size == record.size && !record.is_damaged() {
-            return Ok(Outcome::Held(record, data.into()));
-        }
-        let found = hash_of(digest(&SHA256, &data).as_ref());
-        Ok(Outcome::Suspect(Reading { size, found, record, source_read }))
     }
 
     /// One object straight to the disk; asked for twice when the first answer is not good. The second time the source says what it
@@ -219,6 +197,34 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+/// One small object into the room there is. What could be good by its length is hashed by who stores it, with the others.
+async fn read_whole(fetching: &mut Fetching, wanted: ObjectRecord, room: &mut BytesMut) -> Result<Outcome, PullError> {
+    let record = match fetching.head().await? {
+        Head::Here(record) => as_asked(record, &wanted)?,
+        gone => return Ok(Outcome::Ended(gone)),
+    };
+    if record.size > LARGE_BYTES {
+        return Err(PullError::Waiting(format!("{} has grown at the source", wanted.key)));
+    }
+    room.resize(usize::try_from(record.size).unwrap_or(0), 0);
+    let mut filled = 0;
+    let mut beyond = [0; 1];
+    let source_read = loop {
+        let free = if filled < room.len() { &mut room[filled..] } else { &mut beyond[..] };
+        match fetching.read(free).await? {
+            Got::Bytes(_) if filled == room.len() => return Err(longer(&record)),
+            Got::Bytes(bytes) => filled += bytes,
+            Got::End(source_read) => break source_read,
+        }
+    };
+    let data = room.split().freeze();
+    if filled == data.len() && !record.is_damaged() {
+        return Ok(Outcome::Held(record, data));
+    }
+    let found = hash_of(digest(&SHA256, &data[..filled]).as_ref());
+    Ok(Outcome::Suspect(Reading { size: filled as u64, found, record, source_read }))
 }
 
 /// The source's present record of the object that was asked for.

@@ -1,5 +1,7 @@
 //! Objects on their way from the source: frames checked for their form and order. What is in them is believed nowhere: hashes are
 //! compared in [`super::judge`].
+//!
+//! Small objects come by the dozen in one read from the network: what is here already is taken without waiting.
 
 use super::error::PullError;
 use super::frame::{self, Kind};
@@ -85,7 +87,10 @@ impl Fetching {
         }
         let wanted = self.left.min(room.len());
         let line = self.line()?;
-        let read = in_time(line.socket.read(&mut room[..wanted])).await.map_err(|error| line.broken(&error))?;
+        let read = match frame::read_here(&mut line.socket, &mut room[..wanted]) {
+            0 => in_time(line.socket.read(&mut room[..wanted])).await.map_err(|error| line.broken(&error))?,
+            here => here,
+        };
         if read == 0 && wanted > 0 {
             return Err(PullError::Waiting("the source ended a transfer early".to_owned()));
         }
@@ -107,8 +112,11 @@ impl Fetching {
     /// The next frame that is not a refusal.
     async fn next(&mut self) -> Result<(Kind, usize), PullError> {
         let line = self.line()?;
-        let next = in_time(frame::next(&mut line.socket)).await.map_err(|error| line.broken(&error))?;
-        match next {
+        let next = match frame::next_here(&mut line.socket) {
+            Some(here) => here.map(Some),
+            None => in_time(frame::next(&mut line.socket)).await,
+        };
+        match next.map_err(|error| line.broken(&error))? {
             Some((Kind::Refused, length)) => {
                 let refusal: v1::Refusal = self.message(length).await?;
                 let kind = FaultKind::ALL.into_iter().find(|kind| kind.code() == refusal.code);
@@ -121,7 +129,11 @@ impl Fetching {
 
     async fn message<M: prost::Message + Default>(&mut self, length: usize) -> Result<M, PullError> {
         let line = self.line()?;
-        in_time(frame::message(&mut line.socket, length)).await.map_err(|error| line.broken(&error))
+        let message = match frame::message_here(&mut line.socket, length) {
+            Some(here) => here,
+            None => in_time(frame::message(&mut line.socket, length)).await,
+        };
+        message.map_err(|error| line.broken(&error))
     }
 
     fn line(&mut self) -> Result<&mut Line, PullError> {

@@ -86,6 +86,7 @@ impl Replica {
         if stretch.reached == page.seq {
             check_absent(&self.absent)?;
         }
+        let here = self.copy.records_of(latest.keys().copied()).await?;
         let mut wanted: Vec<ObjectRecord> = Vec::new();
         for (key, happened) in latest {
             match happened {
@@ -94,7 +95,7 @@ impl Replica {
                 }
                 Happened::Put(record) => {
                     stretch.deletes.remove(&key);
-                    wanted.extend(self.unless_here(record).await?);
+                    wanted.extend(self.unless_here(here.get(&key), record).await?);
                 }
             }
         }
@@ -102,16 +103,20 @@ impl Replica {
     }
 
     /// A stored object that is not here, or is here with other bytes.
-    async fn unless_here(&mut self, record: ObjectRecord) -> Result<Option<ObjectRecord>, PullError> {
-        match self.copy.record(record.key).await? {
-            Some(own) if own == record => return Ok(None),
+    async fn unless_here(
+        &mut self,
+        own: Option<&ObjectRecord>,
+        record: ObjectRecord,
+    ) -> Result<Option<ObjectRecord>, PullError> {
+        match own {
+            Some(own) if *own == record => return Ok(None),
             Some(own) => {
-                self.keep_good(&own, &record)?;
+                self.keep_good(own, &record)?;
                 if record.key == ObjectKey::Config {
                     // The one object that is never replaced: only a repository that is made anew has another.
                     self.forget(record.key).await?;
                 } else {
-                    self.uncount(&own);
+                    self.uncount(own);
                 }
             }
             None => {}
@@ -131,12 +136,9 @@ impl Replica {
     }
 
     async fn take_away(&mut self, deletes: BTreeSet<ObjectKey>, reached: u64) -> Result<(), PullError> {
-        let mut gone = Vec::new();
-        for key in &deletes {
-            gone.extend(self.copy.record(*key).await?);
-        }
+        let gone = self.copy.records_of(deletes.iter().copied()).await?;
         self.copy.applied(deletes, reached).await?;
-        gone.iter().for_each(|record| self.uncount(record));
+        gone.values().for_each(|record| self.uncount(record));
         Ok(())
     }
 }

@@ -3,7 +3,8 @@
 use prost::Message;
 use shardlift_api::CHUNK_BYTES_MAX;
 use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use std::pin::Pin;
+use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 /// Bytes before each frame: what it is, and its length.
 pub(crate) const HEAD_BYTES: usize = 4;
@@ -75,6 +76,32 @@ pub(crate) async fn message<M: Message + Default>(
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).await?;
     M::decode(bytes.as_slice()).map_err(|_| malformed("a frame is not the message that it should be"))
+}
+
+/// The head of the next frame, if it is here already.
+pub(crate) fn next_here<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Option<io::Result<(Kind, usize)>> {
+    let head = *stream.buffer().first_chunk()?;
+    Pin::new(stream).consume(HEAD_BYTES);
+    Some(parse(head).ok_or_else(|| malformed("no such frame")))
+}
+
+/// The message that a frame consists of, if all of it is here already.
+pub(crate) fn message_here<S: AsyncRead + Unpin, M: Message + Default>(
+    stream: &mut BufReader<S>,
+    length: usize,
+) -> Option<io::Result<M>> {
+    let decoded = M::decode(stream.buffer().get(..length)?);
+    Pin::new(stream).consume(length);
+    Some(decoded.map_err(|_| malformed("a frame is not the message that it should be")))
+}
+
+/// Bytes that are here already, as many as there is room for; 0 when there are none.
+pub(crate) fn read_here<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, room: &mut [u8]) -> usize {
+    let here = stream.buffer();
+    let read = here.len().min(room.len());
+    room[..read].copy_from_slice(&here[..read]);
+    Pin::new(stream).consume(read);
+    read
 }
 
 pub(crate) fn malformed(what: &'static str) -> io::Error {

@@ -5,6 +5,7 @@
 use super::channels::Channels;
 use super::copy::Copy;
 use super::job::{Completion, Shared, Wish};
+use super::memory::Memory;
 use super::progress::Progress;
 use super::replica::Replica;
 use super::source::Source;
@@ -20,12 +21,8 @@ use shardlift_pki::tls::Credentials;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
-
-/// Memory of all transfers from all sources at the same time, in MiB: two groups of small objects, one on its way and one being
-/// stored, and two large ones; or a small delta each of 40 nodes.
-const TRANSFERS_MIB_MAX: usize = 40;
 
 /// How long a completion may keep its caller; the job goes on, and the same command asks again.
 const COMPLETION_WAIT: Duration = Duration::from_secs(120);
@@ -38,7 +35,7 @@ pub struct ReplicaJobs {
     engine: Arc<Engine>,
     passwords: Arc<Passwords>,
     channels: Channels,
-    transfers: Arc<Semaphore>,
+    memory: Arc<Memory>,
     running: Mutex<BTreeMap<NodeId, Running>>,
     /// One for each node that was ever steered; so many nodes, so many bytes.
     steering: Mutex<BTreeMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
@@ -63,7 +60,7 @@ impl ReplicaJobs {
             engine: Arc::clone(engine),
             passwords: Arc::clone(passwords),
             channels: Channels::new(credentials),
-            transfers: Arc::new(Semaphore::new(TRANSFERS_MIB_MAX)),
+            memory: Memory::new(),
             running: Mutex::default(),
             steering: Mutex::default(),
         })
@@ -114,7 +111,7 @@ impl ReplicaJobs {
             shared: Arc::clone(&shared),
             source: Source::new(seats, snapshot.node.clone()),
             copy: Copy::new(Arc::clone(&self.engine), Arc::clone(&self.passwords), snapshot.node.clone()),
-            transfers: Arc::clone(&self.transfers),
+            memory: Arc::clone(&self.memory),
             accept_damaged: *accept_damaged,
             resumed: record.resumed,
             absent: BTreeSet::new(),
@@ -123,7 +120,7 @@ impl ReplicaJobs {
             verification: Verification::default(),
         };
         tracing::info!(node = %snapshot.node, %source, "the copy of a node is pulled");
-        let task = tokio::spawn(replica.run());
+        let task = self.engine.background().spawn(replica.run());
         running.insert(snapshot.node.clone(), Running { shared, task });
     }
 

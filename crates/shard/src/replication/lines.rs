@@ -33,7 +33,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// How long the source may take to take a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-type Socket = TlsStream<BufReader<Stream>>;
+/// Decrypted bytes that wait to be looked at: heads of frames and small objects. Larger reads go past them.
+const WAITING_BYTES: usize = 16 * 1024;
+
+type Socket = BufReader<TlsStream<BufReader<Stream>>>;
 
 /// The connections to one source.
 pub(super) struct Lines {
@@ -92,7 +95,7 @@ impl Lines {
         let dialled = dial(&self.credentials, &self.address, expected, OBJECTS_ALPN, READ_BYTES).await;
         let socket = dialled.map_err(|error| unreachable(&error))?;
         match socket.get_ref().1.alpn_protocol() {
-            Some(OBJECTS_ALPN) => Ok(socket),
+            Some(OBJECTS_ALPN) => Ok(BufReader::with_capacity(WAITING_BYTES, socket)),
             _ => Err(PullError::Waiting("the source knows no object stream: it is of another version".to_owned())),
         }
     }

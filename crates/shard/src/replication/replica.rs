@@ -8,6 +8,7 @@
 use super::copy::Copy;
 use super::error::PullError;
 use super::job::{Completion, Shared};
+use super::memory::Memory;
 use super::source::Source;
 use super::verify::Verification;
 use crate::engine::{EngineError, ReplicaPhase};
@@ -18,7 +19,6 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// First pause after something went wrong.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -34,8 +34,8 @@ pub(crate) struct Replica {
     pub(super) shared: Arc<Shared>,
     pub(super) source: Source,
     pub(super) copy: Copy,
-    /// Bounds the memory of all transfers of the shard, in MiB.
-    pub(super) transfers: Arc<Semaphore>,
+    /// That of all transfers of the shard.
+    pub(super) memory: Arc<Memory>,
     pub(super) accept_damaged: bool,
     /// It was the writer once: nothing is taken from it on the ground of a listing.
     pub(super) resumed: bool,

@@ -7,9 +7,11 @@
 use super::error::PullError;
 use super::replica::Replica;
 use super::serve::before_locks;
+use super::source::Page;
 use crate::engine::ReplicaPhase;
 use shardlift_model::{ObjectKey, ObjectRecord};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Replica {
@@ -17,24 +19,40 @@ impl Replica {
     pub(super) async fn seed(&mut self) -> Result<(), PullError> {
         self.count_what_is_here().await?;
         let mut after = None;
+        let mut page = self.net(self.source.list(after, false)).await?;
+        if self.copy.journal_from().is_none() {
+            // Before the first object: a crash must not move the point from which the journal is read.
+            self.copy.begin_at(page.seq).await?;
+        }
         loop {
-            let page = self.net(self.source.list(after, false)).await?;
-            if after.is_none() && self.copy.journal_from().is_none() {
-                // Before the first object: a crash must not move the point from which the journal is read.
-                self.copy.begin_at(page.seq).await?;
-            }
             self.shared.progress.listed(&page);
             let wanted = self.lacking(after, &page.objects).await?;
-            let absent = self.fetch_all(wanted).await?;
-            self.absent.extend(absent);
             after = page.objects.last().map(|record| record.key);
-            if !page.more {
-                break;
+            let next = self.page_after(after.filter(|_| page.more));
+            // What was begun is ended, whatever becomes of the next page.
+            let (absent, next) = tokio::join!(self.fetch_all(wanted), next);
+            self.absent.extend(absent?);
+            match next? {
+                Some(next) => page = next,
+                None => break,
             }
         }
         // Also after a completion that did not lead to a promotion: it follows again, and says so.
         self.enter(ReplicaPhase::Following).await?;
         Ok(())
+    }
+
+    /// The page of the source's list after this object; none after the last page.
+    fn page_after(&self, after: Option<ObjectKey>) -> impl Future<Output = Result<Option<Page>, PullError>> + use<> {
+        let (source, shared) = (self.source.clone(), Arc::clone(&self.shared));
+        async move {
+            let Some(after) = after else { return Ok(None) };
+            tokio::select! {
+                biased;
+                () = shared.end.cancelled() => Err(PullError::Interrupted),
+                page = source.list(Some(after), false) => page.map(Some),
+            }
+        }
     }
 
     /// Goes on where the journal of the writer was last applied. What is here was equal to the writer at a seq before that, so no

@@ -3,6 +3,7 @@
 //! Default deny: a node is readable by the one shard that its persisted offer names, by no other, and whether a node
 //! exists is not told to those who may not read it. Nothing here changes anything but the record of rot that is found.
 
+mod outgoing;
 mod reader;
 mod stream;
 
@@ -106,7 +107,7 @@ impl Serving {
                 Ok(mut connection) if connection.alpn_protocol() == Some(OBJECTS_ALPN) => {
                     connection.send_in_pieces_of(SEND_BYTES);
                     let peer = connection.peer().clone();
-                    tokio::spawn(serving.clone().serve_objects(connection, peer));
+                    serving.engine.background().spawn(serving.clone().serve_objects(connection, peer));
                     None
                 }
                 accepted => Some(accepted),

@@ -5,7 +5,7 @@ use crate::control::message;
 use crate::engine::SideData;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
-use shardlift_model::{NodeId, Sha256, UnixMillis};
+use shardlift_model::{Activity, NodeId, Sha256, UnixMillis};
 
 /// Most credentials that a node brings along.
 const CREDENTIALS_MAX: usize = 64;
@@ -33,6 +33,7 @@ impl Side {
             seen_certificates: self.data.seen_certificates.iter().map(message::certificate_message).collect(),
             last_snapshot_unix_ms: self.data.last_snapshot.map_or(0, |at| at.0),
             lock_times: self.data.lock_times.into_iter().take(LOCK_TIMES_MAX).map(lock_time).collect(),
+            activity: self.data.activity.map(|activity| activity.encode()).unwrap_or_default(),
         }
     }
 
@@ -58,6 +59,7 @@ impl Side {
                 seen_certificates: message::certificates(data.seen_certificates)?,
                 last_snapshot: (data.last_snapshot_unix_ms > 0).then_some(UnixMillis(data.last_snapshot_unix_ms)),
                 lock_times: data.lock_times.iter().map(time_of_lock).collect::<Result<_, _>>()?,
+                activity: activity(node, &data.activity),
             },
             credentials: data.credentials.into_iter().map(credential).collect(),
         })
@@ -70,6 +72,18 @@ fn lock_time((name, at): (Sha256, UnixMillis)) -> v1::LockTime {
 
 fn time_of_lock(message: &v1::LockTime) -> Result<(Sha256, UnixMillis), Fault> {
     Ok((convert::sha256(&message.name)?, UnixMillis(message.stored_at_unix_ms)))
+}
+
+/// None from a shard that counts nothing, or in another way: what a node did says where it should be, and nothing of it holds up a move.
+fn activity(node: &NodeId, bytes: &[u8]) -> Option<Activity> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let read = Activity::decode(bytes);
+    read.inspect_err(
+        |error| tracing::warn!(%node, %error, "what the source counted cannot be read; counting begins anew"),
+    )
+    .ok()
 }
 
 #[cfg(test)]
@@ -87,5 +101,17 @@ mod tests {
         assert_eq!(Side::read(&node, of("acme")).unwrap().credentials.len(), 1);
         assert!(Side::read(&node, of("other")).is_err());
         assert!(Side::read(&node, v1::SideData::default()).is_err(), "settings are never absent");
+    }
+
+    #[test]
+    fn activity_that_cannot_be_read_holds_nothing_up() {
+        let node: NodeId = "acme/web-1".parse().unwrap();
+        let with = |activity: Vec<u8>| {
+            let settings = Some(v1::NodeSettings::default());
+            Side::read(&node, v1::SideData { settings, activity, ..v1::SideData::default() }).unwrap().data.activity
+        };
+        assert_eq!(with(vec![9]), None);
+        assert_eq!(with(Vec::new()), None);
+        assert_eq!(with(Activity::default().encode()), Some(Activity::default()));
     }
 }

@@ -22,7 +22,7 @@ use tonic::{Response, Status};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Objects per page of a listing.
-pub(crate) const PAGE_OBJECTS: u32 = 20_000;
+pub(crate) const PAGE_OBJECTS: u32 = 10_000;
 
 /// Changes per page of the journal.
 pub(crate) const PAGE_CHANGES: u32 = 2000;

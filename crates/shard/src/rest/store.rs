@@ -52,6 +52,7 @@ impl Rest {
         match taken {
             Ok(received) => {
                 self.metrics.received(received);
+                self.engine.throttle().stored(node, received);
                 self.note(node, Deed::Stored(key, received)).await;
                 Ok(answer::empty(StatusCode::OK))
             }
@@ -85,7 +86,7 @@ impl Rest {
         let ended = Instant::now();
         own.of(upload.finish()).await.map_err(|error| Reply::of_upload(node, error))?;
         self.engine.readmission().done(ended.elapsed());
-        own.done(Operation::Store);
+        self.count(node, own.done(Operation::Store));
         Ok(received)
     }
 

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Longest time after a promotion in which sessions are let in at a rate.
 const READMISSION_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A load capacity that can be meant.
+const LOAD_BYTES_PER_SECOND: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 40);
+
 /// The file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +52,8 @@ struct Raw {
     readmission_per_second: Option<u32>,
     /// How long after a node's promotion its new sessions are let in at a rate.
     readmission_window_seconds: Option<u64>,
+    /// Bytes per second that this shard serves its clients without strain: what its load is measured by.
+    load_bytes_per_second: Option<u64>,
     /// Bytes that deep verifies read in a second, all together. 0: without a limit.
     deep_verify_bytes_per_second: Option<u64>,
     #[serde(default)]
@@ -134,6 +139,8 @@ pub struct ShardConfig {
     pub client_connections_max: usize,
     /// How long a client may be silent.
     pub client_times: ClientTimes,
+    /// Bytes per second that it serves its clients without strain, requests included; `None`: nobody has said.
+    pub load_capacity: Option<u64>,
     /// Own certificate and whom it trusts.
     pub credentials: CredentialPaths,
     /// Another certificate and key to show to clients, such as the one they know from before the cluster.
@@ -207,6 +214,7 @@ impl RawConfig for Raw {
             create_nodes: self.create_nodes,
             client_connections_max: self.client_connections_max,
             client_times,
+            load_capacity: load_capacity(self.load_bytes_per_second)?,
             credentials: CredentialPaths {
                 certificate: at(self.tls.certificate),
                 key: at(self.tls.key),
@@ -215,6 +223,15 @@ impl RawConfig for Raw {
             },
             client_chain,
         })
+    }
+}
+
+fn load_capacity(bytes_per_second: Option<u64>) -> Result<Option<u64>, ConfigError> {
+    match bytes_per_second {
+        Some(bytes) if !LOAD_BYTES_PER_SECOND.contains(&bytes) => {
+            Err(ConfigError::field("load_bytes_per_second", "64 KiB to 1 TiB in a second"))
+        }
+        bytes => Ok(bytes),
     }
 }
 
@@ -314,6 +331,7 @@ ca = "ca.pem"
             ("data =", "client_forward_ms_max = 0\ndata =", "at least 1"),
             ("data =", "readmission_per_second = 10001\ndata =", "at most"),
             ("data =", "readmission_window_seconds = 0\ndata =", "1 to 86400"),
+            ("data =", "load_bytes_per_second = 9\ndata =", "64 KiB"),
             ("[tls]", "[limits]\nbytes_per_second = 9\n[tls]", "cap"),
             ("[tls]", "[limits]\nstreams = 0\n[tls]", "streams"),
             ("[tls]", "[limits]\nwindows = \"02:00-06:00 unlimited, else 5 MiB/s\"\n[tls]", "column 1: the time zone"),

@@ -2,17 +2,21 @@
 //!
 //! Four times a second, from how long the shard takes for its clients now ([`super::latency`]) against how long it usually takes:
 //! - nobody is served: no limit, at once;
-//! - clients notice (a quantile is over [`NOTICED`] times the usual one): the rate is multiplied with usual / now, at most halved,
-//!   and then stays for [`SETTLE`], in which the figures take in what the cut has changed;
+//! - clients notice: more than [`BUDGET`] of their requests are slow, by more than chance explains, or half of those for one
+//!   operation take [`HALF_NOTICED`] times as long as usual: the rate is cut, at most to half, and then stays for [`SETTLE`], in
+//!   which what was begun before the cut ends;
 //! - they do not, and all that was allowed was used: it rises, quickly up to where it was cut last, slowly beyond;
 //! - nobody knows what is usual: the floor, until that is learned;
 //! - the floor is reached: what is measured there is usual, so that clients that are slow by themselves do not hold up a move for ever.
 //!
-//! Cutting in proportion to usual / now is the gradient of Netflix' concurrency-limits and, before it, of TCP Vegas; raising slowly
-//! and cutting fast is the additive increase and multiplicative decrease that lets many shards share one disk or line fairly.
-//! docs/clients-first.md has the reasons. The rate is between floor and ceiling at all times, so nothing starves.
+//! A share of slow requests against a budget is how Google's *Site Reliability Workbook* tells a breach from noise: a quantile of a
+//! few seconds is one request's luck. Cutting by how far the budget is passed is the gradient of Netflix' concurrency-limits and,
+//! before it, of TCP Vegas; raising slowly and cutting fast is the additive increase and multiplicative decrease that lets many shards
+//! share one disk or line fairly. docs/clients-first.md has the reasons. The rate is between floor and ceiling at all times, so nothing
+//! starves; and the floor is never below what clients store at nodes that leave, so every move ends.
 
-use super::latency::OperationSeen;
+use super::evidence::Evidence;
+use super::latency::{Counted, FELT, Operation, OperationSeen, USUAL_REQUESTS_MIN};
 use super::limits::{Cap, Limits};
 use super::reason::{Reason, Strain};
 use std::time::Duration;
@@ -21,22 +25,20 @@ use tokio::time::Instant;
 /// Between two steps.
 pub(crate) const STEP: Duration = Duration::from_millis(250);
 
-/// From this multiple of the usual on clients notice.
-const NOTICED: f64 = 1.25;
+/// So many of all requests may be slow: with it the p99 is at most [`super::latency::NOTICED`] times the usual one.
+pub(super) const BUDGET: f64 = 0.01;
 
-/// Up to this multiple they are served as usual.
-const AS_USUAL: f64 = 1.10;
+/// From this multiple of the usual on clients notice that an operation takes longer, every time;
+const HALF_NOTICED: f64 = 1.5;
 
-/// What is faster than this is felt by nobody, whatever is usual.
-const FELT: Duration = Duration::from_millis(4);
+/// and up to this one they are served as usual.
+const HALF_AS_USUAL: f64 = 1.25;
 
-/// From so many requests of a moment on their median says something, and from so many usual ones what is usual;
-const REQUESTS_MIN: f64 = 4.0;
-const USUAL_REQUESTS_MIN: f64 = 8.0;
+/// From so many requests of a moment on their median says something.
+const REQUESTS_MIN: f64 = 8.0;
 
-/// from so many on the slowest tenth says something, and from so many the slowest hundredth: below, it is the one slowest request.
-const P90_REQUESTS_MIN: f64 = 40.0;
-const P99_REQUESTS_MIN: f64 = 200.0;
+/// From so many usual requests on the slowest hundredth of them is known as well as it ever will be.
+const USUAL_REQUESTS_ENOUGH: f64 = 200.0;
 
 /// After a cut the rate stays for so long.
 const SETTLE: Duration = Duration::from_millis(1500);
@@ -49,7 +51,7 @@ const STALLED_TIMES: u32 = 4;
 const LEARN: Duration = Duration::from_secs(5);
 
 /// How fast it rises in one step: up to where it was cut last, for [`NEAR`] beyond, and then.
-const QUICKLY: f64 = 1.12;
+const QUICKLY: f64 = 1.19;
 const SLOWLY: f64 = 1.01;
 const FASTER: f64 = 1.05;
 
@@ -75,6 +77,10 @@ pub(crate) struct Sample {
     /// For how long a request has been in the shard's hands while none was done.
     pub(crate) silent: Duration,
     pub(crate) operations: Vec<OperationSeen>,
+    /// Since the last step, by [`Operation::ALL`].
+    pub(crate) counted: [Counted; Operation::ALL.len()],
+    /// Bytes per second that have to be moved for a move to end.
+    pub(crate) keep_up: u64,
     /// Somebody had to wait for the rate.
     pub(crate) short: bool,
     /// Bytes per second that were moved.
@@ -101,6 +107,8 @@ pub(crate) struct Law {
     /// Where it was cut last.
     cut_at: f64,
     settled_at: Option<Instant>,
+    /// What clients felt of the present rate.
+    evidence: Evidence,
     /// Since when the floor is kept to learn.
     learning: Option<Instant>,
     /// Clients were there at the last step.
@@ -111,7 +119,8 @@ pub(crate) struct Law {
 impl Default for Law {
     fn default() -> Self {
         let (rate, cut_at) = (BEGIN as f64, CEILING as f64);
-        Self { rate, cut_at, settled_at: None, learning: None, served: false, held: None }
+        let evidence = Evidence::default();
+        Self { rate, cut_at, settled_at: None, evidence, learning: None, served: false, held: None }
     }
 }
 
@@ -126,11 +135,15 @@ impl Law {
             (self.served, self.learning, self.held) = (false, None, None);
             return capped(None, reason, sample.cap.as_ref(), false);
         }
-        let floor = limits.floor.min(CEILING) as f64;
+        let floor = limits.floor.max(sample.keep_up).min(CEILING) as f64;
         if !self.served {
             // What was moved without clients says nothing about what they bear: it goes on where it was with them.
             self.served = true;
             self.settled_at = Some(now + SETTLE);
+            self.evidence = Evidence::default();
+        }
+        if self.is_settled(now) {
+            self.evidence.add(now, &sample.counted);
         }
         let known: Vec<&OperationSeen> = sample.operations.iter().filter(|seen| is_known(seen)).collect();
         if self.learns(now, &known, &sample.operations) {
@@ -150,7 +163,7 @@ impl Law {
         )]
         let verdict = capped(Some(self.rate as u64), reason, sample.cap.as_ref(), false);
         // Less is never moved: what is slow now is not so because of the move, and is what is usual at this hour.
-        let at_floor = self.rate <= floor && self.settled_at.is_none_or(|at| now >= at);
+        let at_floor = self.rate <= floor && self.is_settled(now);
         Verdict { learns: at_floor, ..verdict }
     }
 
@@ -162,7 +175,7 @@ impl Law {
             None if known.is_empty() && all.iter().any(is_new) => *self.learning.insert(now),
             None => return false,
         };
-        let enough = known.iter().any(|seen| seen.usual.requests >= P99_REQUESTS_MIN);
+        let enough = known.iter().any(|seen| seen.usual.requests >= USUAL_REQUESTS_ENOUGH);
         let goes_on = !enough && now.saturating_duration_since(since) < LEARN;
         if !goes_on && !known.is_empty() {
             self.learning = None;
@@ -170,19 +183,26 @@ impl Law {
         goes_on
     }
 
+    fn is_settled(&self, now: Instant) -> bool {
+        self.settled_at.is_none_or(|at| now >= at)
+    }
+
     fn judge(&mut self, now: Instant, floor: f64, known: &[&OperationSeen], sample: &Sample) -> Reason {
-        let settled = self.settled_at.is_none_or(|at| now >= at);
+        let settled = self.is_settled(now);
         let may_cut = settled && self.rate > floor && (sample.short || sample.moved >= NEXT_TO_NOTHING);
         let usual = known.iter().map(|seen| seen.usual.p99).max().unwrap_or(FELT);
         if sample.silent > STALLED.max(usual * STALLED_TIMES) {
             return self.cut(now, may_cut, 0.5, Reason::Stalled(sample.silent), sample);
         }
-        let strain = known.iter().flat_map(|seen| strains(seen)).max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
-        if let Some(strain) = strain.filter(|strain| strain.ratio() > NOTICED) {
-            let gradient = (1.0 / strain.ratio()).clamp(0.5, 0.9);
-            return self.cut(now, may_cut, gradient, Reason::Held(strain), sample);
+        let half = known.iter().map(|seen| median(seen)).max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+        if let Some(half) = half.filter(|half| half.ratio() > HALF_NOTICED) {
+            let gradient = (1.0 / half.ratio()).clamp(0.5, 0.9);
+            return self.cut(now, may_cut, gradient, Reason::Held(half), sample);
         }
-        let as_usual = strain.is_none_or(|strain| strain.ratio() <= AS_USUAL);
+        if let Some((slow, gradient)) = self.evidence.breach(known) {
+            return self.cut(now, may_cut, gradient, Reason::Slow(slow), sample);
+        }
+        let as_usual = half.is_none_or(|half| half.ratio() <= HALF_AS_USUAL) && self.evidence.is_within();
         if !as_usual || !settled {
             return self.held.clone().unwrap_or(Reason::Enough);
         }
@@ -209,6 +229,7 @@ impl Law {
             self.cut_at = used;
             self.rate = used * factor;
             self.settled_at = Some(now + SETTLE);
+            self.evidence = Evidence::default();
         }
         self.held = Some(reason.clone());
         reason
@@ -219,17 +240,9 @@ fn is_known(seen: &OperationSeen) -> bool {
     seen.now.requests >= REQUESTS_MIN && seen.usual.requests >= USUAL_REQUESTS_MIN
 }
 
-/// The quantiles that there are enough requests for.
-fn strains(seen: &OperationSeen) -> impl Iterator<Item = Strain> {
-    let requests = seen.now.requests.min(seen.usual.requests);
-    let (operation, now, usual) = (seen.operation, seen.now, seen.usual);
-    let quantiles = [
-        (50, 0.0, now.p50, usual.p50),
-        (90, P90_REQUESTS_MIN, now.p90, usual.p90),
-        (99, P99_REQUESTS_MIN, now.p99, usual.p99),
-    ];
-    let told = quantiles.into_iter().filter(move |(_, least, ..)| requests >= *least);
-    told.map(move |(percent, _, now, usual)| Strain { operation, percent, now: now.max(FELT), usual: usual.max(FELT) })
+fn median(seen: &OperationSeen) -> Strain {
+    let (now, usual) = (seen.now.p50.max(FELT), seen.usual.p50.max(FELT));
+    Strain { operation: seen.operation, now, usual }
 }
 
 /// A cap that is lower holds, and is the reason.

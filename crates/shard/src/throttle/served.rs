@@ -3,6 +3,7 @@
 use super::Throttle;
 use super::latency::Operation;
 use crate::engine::nodes::lock;
+use shardlift_model::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,6 +20,11 @@ impl Throttle {
         };
         self.step(came_back);
         Client(Arc::clone(self))
+    }
+
+    /// A client stored so many bytes at a node.
+    pub(crate) fn stored(&self, node: &NodeId, bytes: u64) {
+        lock(&self.state).keep_up.stored(node, bytes);
     }
 
     /// Measures the shard's own part of a request.
@@ -57,15 +63,16 @@ impl OwnTime<'_> {
         done
     }
 
-    /// All of it was done, for a client that asked for this.
-    pub(crate) fn done(self, operation: Operation) {
+    /// All of it was done, for a client that asked for this. Returns how long it was.
+    pub(crate) fn done(self, operation: Operation) -> Duration {
         let now = Instant::now();
         {
             let mut state = lock(&self.throttle.state);
-            let undisturbed = state.is_undisturbed(now);
-            state.latencies.note(now, operation, self.spent, undisturbed);
+            let beside = state.beside(now);
+            state.latencies.note(now, operation, self.spent, beside);
         }
         self.throttle.step(false);
+        self.spent
     }
 }
 

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod activity;
 mod cutover;
 mod forward;
 mod forward_access;
 mod http;
 mod limits;
+mod many;
 mod moving;
 mod operation;
 mod probe;

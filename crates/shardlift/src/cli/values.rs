@@ -1,7 +1,8 @@
 //! Values of arguments that clap does not know.
 
-use shardlift_model::NodeId;
+use shardlift_model::{ByteCount, CustomerId, NodeId, ShardId};
 use shardlift_pki::authority::CertifiedName;
+use shardlift_planner::{CustomerRule, parse_bytes};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -64,18 +65,73 @@ impl FromStr for Quota {
             return Ok(Self(None));
         }
         let bad = || format!("{text:?} is not a size such as 500GiB, 20MiB or 1048576, nor none");
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
-        let scale: u64 = match unit {
-            "" | "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "TiB" => 1 << 40,
-            _ => return Err(bad()),
-        };
-        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
-        bytes.filter(|bytes| *bytes > 0).map(|bytes| Self(Some(bytes))).ok_or_else(bad)
+        size(text).map(|bytes| Self(Some(bytes.0))).ok_or_else(bad)
+    }
+}
+
+/// Bytes above 0: a whole number with a unit, or without one.
+fn size(text: &str) -> Option<ByteCount> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = if plain { text.parse().ok().map(ByteCount) } else { parse_bytes(text).ok() };
+    bytes.filter(|bytes| bytes.0 > 0)
+}
+
+/// A number of bytes: `2TiB`, `500GiB`, `1048576`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub ByteCount);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        size(text).map(Self).ok_or_else(|| format!("{text:?} is not a size such as 2TiB, 500GiB or 1048576"))
+    }
+}
+
+/// `NODE=SHARD[,SHARD]`: where a node may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedTargets {
+    /// Which node.
+    pub node: NodeId,
+    /// The shards.
+    pub targets: Vec<ShardId>,
+}
+
+impl FromStr for AllowedTargets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = text.split_once('=').and_then(|(node, targets)| {
+            let targets = targets.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+            Some(Self { node: node.parse().ok()?, targets })
+        });
+        read.ok_or_else(|| format!("{text:?} is not NODE=SHARD[,SHARD], such as acme/web-1=shard-b,shard-c"))
+    }
+}
+
+/// `CUSTOMER=N` or `CUSTOMER=N%`: most nodes of a customer on one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpreadCustomer {
+    /// Which customer.
+    pub customer: CustomerId,
+    /// Most nodes, or most per cent.
+    pub rule: CustomerRule,
+}
+
+impl FromStr for SpreadCustomer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = text.split_once('=').and_then(|(customer, most)| {
+            let rule = match most.strip_suffix('%') {
+                Some(percent) => CustomerRule::SpreadShare {
+                    percent_max: percent.parse().ok().filter(|percent| (1..=100).contains(percent))?,
+                },
+                None => CustomerRule::SpreadNodes { nodes_max: most.parse().ok().filter(|most| *most > 0)? },
+            };
+            Some(Self { customer: customer.parse().ok()?, rule })
+        });
+        read.ok_or_else(|| format!("{text:?} is not CUSTOMER=N or CUSTOMER=N%, such as acme=2 or acme=50%"))
     }
 }
 
@@ -213,6 +269,35 @@ mod tests {
         assert_eq!([of("none"), of("7"), of("20MiB"), of("2TiB")], [Ok(0), Ok(7), Ok(20 << 20), Ok(2 << 40)]);
         for bad in ["", "0", "GiB", "1GB", "-1", "1.5GiB", "99999999TiB"] {
             assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_more_than_nothing() {
+        let of = |text: &str| text.parse::<Size>().map(|size| size.0.0);
+        assert_eq!([of("7"), of("2TiB"), of("3 GiB")], [Ok(7), Ok(2 << 40), Ok(3 << 30)]);
+        for bad in ["", "none", "0", "0B", "2TB", "-1"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn allowed_targets_name_a_node_and_its_shards() {
+        let allowed = "acme/web-1=shard-b,shard-c".parse::<AllowedTargets>().unwrap();
+        assert_eq!(allowed.node.as_str(), "acme/web-1");
+        assert_eq!(allowed.targets.iter().map(ShardId::as_str).collect::<Vec<_>>(), ["shard-b", "shard-c"]);
+        for bad in ["", "a", "a=", "=b", "a=b,", "a=B", "../a=b"] {
+            assert!(bad.parse::<AllowedTargets>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_customer_is_spread_by_number_or_by_share() {
+        let rule = |text: &str| text.parse::<SpreadCustomer>().map(|spread| spread.rule);
+        assert_eq!(rule("acme=2"), Ok(CustomerRule::SpreadNodes { nodes_max: 2 }));
+        assert_eq!(rule("acme=50%"), Ok(CustomerRule::SpreadShare { percent_max: 50 }));
+        for bad in ["", "acme", "acme=", "acme=0", "acme=0%", "acme=101%", "acme=-1", "=2", "a/b=2", "acme=2.5"] {
+            assert!(rule(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Nodes, for people.
 
+use super::estimates::{estimate_text, phase_for};
 use super::tables::{phase, progress};
 use super::verify::verify_line;
 use super::way_back::{batch_way_back, flip_words, node_way_back};
@@ -38,6 +39,7 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
     let lag =
         progress_of.filter(|progress| progress.lag > 0).map_or_else(String::new, |p| format!("{} changes", p.lag));
     let way_back = node.way_back.as_ref();
+    let activity = node.activity.as_ref();
     fields(&[
         ("node", node.node.clone()),
         ("customer", node.customer.clone()),
@@ -45,6 +47,7 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
         ("shard", node.shard.clone()),
         ("generation", node.generation.to_string()),
         ("phase", node.phase.clone()),
+        ("since", if node.since_unix_ms == 0 { String::new() } else { instant(node.since_unix_ms) }),
         ("batch", node.batch.clone()),
         ("target", node.target.clone()),
         ("progress", progress_of.map_or_else(String::new, |p| progress(Some(p)))),
@@ -65,7 +68,37 @@ pub(crate) fn node_text(node: &v1::FleetNode) -> String {
         ("snapshots", node.snapshots.to_string()),
         ("last snapshot", instant(node.last_snapshot_unix_ms)),
         ("certificate", node.certificate.clone()),
+        ("client", activity.map_or_else(String::new, |activity| activity.client.clone())),
+        ("schedule", activity.map_or_else(String::new, schedule)),
+        ("growth", activity.map_or_else(String::new, growth)),
+        ("load", activity.map_or_else(String::new, load)),
     ])
+}
+
+fn schedule(activity: &v1::ActivityView) -> String {
+    format!("{} UTC, {} sessions a week", activity.schedule, activity.sessions_per_week)
+}
+
+fn growth(activity: &v1::ActivityView) -> String {
+    let sign = if activity.growth_bytes_per_day < 0 { "-" } else { "" };
+    format!("{sign}{} a day", bytes(activity.growth_bytes_per_day.unsigned_abs()))
+}
+
+/// What it costs its shard, and how long that is known.
+fn load(activity: &v1::ActivityView) -> String {
+    if activity.peak_hour.is_empty() {
+        return format!("none in the {} hours that were counted", activity.watched_hours);
+    }
+    let (day, hour) = (activity.watched_hours / 24, activity.watched_hours % 24);
+    format!(
+        "{}/s in its busiest hour, {}; {} requests a week of {} ms each, {} in, {} out; counted for {day} d {hour} h",
+        bytes(activity.peak_bytes_per_second),
+        activity.peak_hour,
+        activity.requests_per_week,
+        activity.mean_us.div_ceil(1000),
+        bytes(activity.bytes_in_per_week),
+        bytes(activity.bytes_out_per_week),
+    )
 }
 
 fn or_never(text: &str) -> String {
@@ -78,7 +111,9 @@ pub(crate) fn batch_text(batch: &v1::BatchView, now: UnixMillis) -> String {
     let eta = batch.progress.as_ref().map_or(0, |progress| progress.eta_ms);
     let mut text = fields(&[
         ("batch", batch.batch.clone()),
-        ("phase", phase(batch)),
+        ("phase", phase_for(&phase(batch), batch.since_unix_ms, now)),
+        ("takes", batch.estimate.as_ref().map_or_else(String::new, |estimate| estimate_text(Some(estimate)))),
+        ("advice", batch.advice.clone()),
         ("flips", flip_words(batch, now)),
         ("verdict", batch.verdict.clone()),
         ("plan", batch.plan_revision.to_string()),

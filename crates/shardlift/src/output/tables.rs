@@ -1,5 +1,6 @@
 //! Shards, routers, batches, plans and the whole, for people.
 
+use super::estimates::{advice_lines, estimate_lines, estimate_times};
 use super::limits::pace_lines;
 use super::way_back::flip_words;
 use super::{bytes, clean, instant, or_dash, span, table};
@@ -14,11 +15,25 @@ pub(crate) fn shard_table(shards: &[v1::ShardView]) -> String {
             shard.nodes.to_string(),
             bytes(shard.capacity_bytes),
             bytes(shard.free_bytes),
+            peak(shard),
             shard.client_address.clone(),
             shard.control_address.clone(),
         ]
     };
-    table(&["SHARD", "STATE", "NODES", "CAPACITY", "FREE", "CLIENTS", "CONTROL"], shards.iter().map(row))
+    table(&["SHARD", "STATE", "NODES", "CAPACITY", "FREE", "PEAK HOUR", "CLIENTS", "CONTROL"], shards.iter().map(row))
+}
+
+/// `62% of 100.0 MiB/s, Tuesday 02:00`.
+fn peak(shard: &v1::ShardView) -> String {
+    if shard.peak_hour.is_empty() {
+        return "-".to_owned();
+    }
+    let (load, capacity) = (shard.peak_bytes_per_second, shard.load_bytes_per_second);
+    let share = match (u128::from(load) * 100).checked_div(u128::from(capacity)) {
+        Some(percent) => format!("{percent}% of {}/s", bytes(capacity)),
+        None => format!("{}/s", bytes(load)),
+    };
+    format!("{share}, {}", shard.peak_hour)
 }
 
 pub(crate) fn router_table(routers: &[v1::RouterView]) -> String {
@@ -49,16 +64,25 @@ pub(crate) fn batch_table(batches: &[v1::BatchView], now: UnixMillis) -> String 
             batch.batch.clone(),
             phase(batch),
             or_dash(&flip_words(batch, now)),
-            batch.nodes.len().to_string(),
+            node_count(batch).to_string(),
             progress(batch.progress.as_ref()),
+            estimate_times(batch.estimate.as_ref()),
             instant(batch.started_at_unix_ms),
             instant(batch.committed_at_unix_ms),
             or_dash(&batch.verdict),
             or_dash(batch.waiting_for.first().map_or("", String::as_str)),
         ]
     };
-    let headers = ["BATCH", "PHASE", "FLIPS", "NODES", "PROGRESS", "STARTED", "COMMITTED", "VERDICT", "WAITS FOR"];
-    table(&headers, batches.iter().map(row))
+    let headers =
+        ["BATCH", "PHASE", "FLIPS", "NODES", "PROGRESS", "TAKES", "STARTED", "COMMITTED", "VERDICT", "WAITS FOR"];
+    let notes = advice_lines(batches);
+    let gap = if notes.is_empty() { "" } else { "\n\n" };
+    format!("{}{gap}{}", table(&headers, batches.iter().map(row)), notes.trim_end())
+}
+
+/// How many nodes it has; they may not all be listed.
+pub(crate) fn node_count(batch: &v1::BatchView) -> u64 {
+    batch.node_count.max(batch.nodes.len() as u64)
 }
 
 pub(super) fn phase(batch: &v1::BatchView) -> String {
@@ -92,6 +116,10 @@ pub(crate) fn status_text(status: &v1::StatusView) -> String {
         if is_shown {
             text.push_str(&format!("\n{part}\n"));
         }
+    }
+    let estimates = estimate_lines(status);
+    if !estimates.is_empty() {
+        text.push_str(&format!("\n{estimates}"));
     }
     let paces = pace_lines(&status.shards);
     if !paces.is_empty() {

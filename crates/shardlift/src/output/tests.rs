@@ -80,15 +80,15 @@ fn the_status_is_one_screen() {
     expect![[r#"
         cluster c1: 6 nodes, plan 1, routes 4, term 2, revision 9
 
-        SHARD    STATE                        NODES  CAPACITY  FREE       CLIENTS  CONTROL
-        source   ok                           3      1.0 TiB   512.0 GiB  h:1      h:2
-        shard-b  not reachable: refused�[31m  3      1.0 TiB   512.0 GiB  h:1      h:2
+        SHARD    STATE                        NODES  CAPACITY  FREE       PEAK HOUR  CLIENTS  CONTROL
+        source   ok                           3      1.0 TiB   512.0 GiB  -          h:1      h:2
+        shard-b  not reachable: refused�[31m  3      1.0 TiB   512.0 GiB  -          h:1      h:2
 
         ROUTER    STATE  ROUTES  CLIENTS  CONTROL
         router-1  ok     4       -
 
-        BATCH   PHASE              FLIPS  NODES  PROGRESS                               STARTED               COMMITTED  VERDICT  WAITS FOR
-        canary  preparing, paused  -      1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary
+        BATCH   PHASE              FLIPS  NODES  PROGRESS                               TAKES  STARTED               COMMITTED  VERDICT  WAITS FOR
+        canary  preparing, paused  -      1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  -      2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary
 
         ALERT shard shard-b does not answer
     "#]].assert_eq(&status_text(&status()));
@@ -212,9 +212,9 @@ fn a_batch_says_when_it_flips_and_what_its_soak_came_to() {
     };
     let soaks = v1::BatchView { phase: "soaking".into(), when: "now".into(), verdict: "good".into(), ..batch() };
     expect![[r#"
-        BATCH    PHASE            FLIPS                              NODES  PROGRESS                               STARTED               COMMITTED  VERDICT  WAITS FOR
-        canary   soaking, paused  -                                  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          good     an operator: shardlift batch resume canary
-        batch-2  preparing        window, from 2023-11-14T23:13:20Z  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary"#]].assert_eq(&batch_table(&[soaks, waits], UnixMillis(1_700_000_000_000)));
+        BATCH    PHASE            FLIPS                              NODES  PROGRESS                               TAKES  STARTED               COMMITTED  VERDICT  WAITS FOR
+        canary   soaking, paused  -                                  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  -      2023-11-14T22:13:20Z  -          good     an operator: shardlift batch resume canary
+        batch-2  preparing        window, from 2023-11-14T23:13:20Z  1      33% of 3.0 GiB, 100.0 MiB/s, 21s left  -      2023-11-14T22:13:20Z  -          -        an operator: shardlift batch resume canary"#]].assert_eq(&batch_table(&[soaks, waits], UnixMillis(1_700_000_000_000)));
 }
 
 #[test]
@@ -263,7 +263,9 @@ fn json_has_the_names_of_the_protocol() {
           "holds": [],
           "way_back": null,
           "loss": "",
-          "deep_verify": null
+          "activity": null,
+          "deep_verify": null,
+          "since_unix_ms": 0
         }"#]]
     .assert_eq(&pretty(&node()).unwrap());
 }
@@ -289,6 +291,68 @@ fn an_explanation_is_a_short_text() {
           2023-11-14T22:13:20Z planned
     "#]]
     .assert_eq(&explain_text(&explanation));
+}
+
+#[test]
+fn how_long_it_takes_is_told_with_what_limits_it_and_since_when_it_lasts() {
+    let estimate = |p50_ms, p90_ms, limit: &str| {
+        Some(v1::EstimateView { p50_ms, p90_ms, limited_by: limit.into(), unknown: String::new() })
+    };
+    let unknown = "no throughput was measured yet: the canary gives the first figures";
+    let moves = v1::BatchView {
+        estimate: estimate(Some(12 * 60_000), Some(31 * 60_000), "the cap of the source"),
+        since_unix_ms: 1_700_000_000_000,
+        progress: None,
+        waiting_for: vec![],
+        paused: false,
+        ..batch()
+    };
+    let next = v1::BatchView {
+        batch: "batch-2".into(),
+        phase: "planned".into(),
+        estimate: Some(v1::EstimateView { unknown: unknown.into(), ..Default::default() }),
+        advice: "1 node of 10 nodes failed: half as many; 5 nodes are advised, this one has 20".into(),
+        ..moves.clone()
+    };
+    let status = v1::StatusView {
+        now_unix_ms: 1_700_000_000_000 + 4 * 60_000,
+        batches: vec![moves.clone(), next],
+        estimate: estimate(Some(90_000_000), None, "nodes that grow as fast as they move"),
+        seeding:
+            "2 of at most 3 nodes copy at the same time (hard cap 4); 3 workers bring 50.0 MiB/s: one more is tried"
+                .into(),
+        shards: vec![],
+        routers: vec![],
+        alerts: vec![],
+        ..status()
+    };
+    expect![[r#"
+        cluster c1: 6 nodes, plan 1, routes 4, term 2, revision 9
+
+        BATCH    PHASE      FLIPS  NODES  PROGRESS  TAKES                   STARTED               COMMITTED  VERDICT  WAITS FOR
+        canary   preparing  -      1      -         P50 12 min, P90 31 min  2023-11-14T22:13:20Z  -          -        -
+        batch-2  planned    -      1      -         not measured yet        2023-11-14T22:13:20Z  -          -        -
+
+        NOTE batch-2: 1 node of 10 nodes failed: half as many; 5 nodes are advised, this one has 20
+
+        canary: P50 12 min, P90 31 min; limited by the cap of the source; preparing for 4 min
+        all batches: P50 1 d 1 h, P90 never; limited by nodes that grow as fast as they move
+        copying: 2 of at most 3 nodes copy at the same time (hard cap 4); 3 workers bring 50.0 MiB/s: one more is tried
+    "#]].assert_eq(&status_text(&status));
+    expect![[r#"
+        batch:     canary
+        phase:     preparing for 4 min
+        takes:     P50 12 min, P90 31 min; limited by the cap of the source
+        plan:      1
+        started:   2023-11-14T22:13:20Z
+        progress:  -
+
+        NODE        CUSTOMER  SHARD   PHASE    BATCH   TARGET   SIZE     SNAPSHOTS  LAST SNAPSHOT         CERTIFICATE
+        acme/web-1  acme      source  seeding  canary  shard-b  3.0 GiB  4          2023-11-14T22:13:20Z  in_use
+    "#]]
+    .assert_eq(&batch_text(&moves, UnixMillis(status.now_unix_ms)));
+    let node = v1::FleetNode { since_unix_ms: 1_700_000_000_000, ..node() };
+    assert!(node_text(&node).contains("since:           2023-11-14T22:13:20Z"), "{}", node_text(&node));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A line for each change, for logs and pipes: phases, tenths of a copy, holds, alerts.
 
 use super::{Watched, batch_state};
-use crate::output::{clean, progress};
+use crate::output::{clean, node_count, progress};
 use shardlift_api::v1;
 use shardlift_model::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ impl Lines {
         let state = batch_state(batch, now);
         let before = self.batches.insert(batch.batch.clone(), state.clone());
         if before.as_ref() != Some(&state) {
-            lines.push(format!("batch {}: {state}, {} nodes", batch.batch, batch.nodes.len()));
+            lines.push(format!("batch {}: {state}, {} nodes", batch.batch, node_count(batch)));
         }
     }
 

@@ -1,4 +1,5 @@
-//! The cluster: repositories that clients back up to, and nodes with data that leave in three batches.
+//! The cluster: repositories that clients back up to, and nodes with data that leave again and again: each time they are taken back
+//! before the flip, and their copies go, so that every move starts from nothing.
 
 use super::ClientsBench;
 use crate::bench::flip::copy_files;
@@ -10,12 +11,10 @@ use rand::{RngCore as _, SeedableRng as _};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nobody of these clients' account knows the others.
 const ACCOUNT: &str = "bench";
-
-const BATCHES: [&str; 3] = ["idle", "on", "off"];
 
 /// Bytes of an object of a node that leaves: of the size of a pack.
 const OBJECT_BYTES: u64 = 16 << 20;
@@ -35,14 +34,15 @@ pub(super) struct Ground {
     pub(super) root: TestRoot,
     pub(super) restic: PathBuf,
     nodes: usize,
+    revision: u32,
 }
 
 pub(super) fn client(number: usize) -> String {
     format!("{ACCOUNT}/client-{number}")
 }
 
-fn leaving(batch: &str, number: usize) -> String {
-    format!("{ACCOUNT}/{batch}-{number}")
+fn leaving(number: usize) -> String {
+    format!("{ACCOUNT}/leaves-{number}")
 }
 
 /// Adds objects that neither compress nor repeat.
@@ -61,19 +61,18 @@ fn fill(repository: &Path, mebibytes: u64, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn plan(nodes: usize) -> Result<String> {
-    let mut text = "version = 1\nrevision = 1\nbased_on = 0\nsource = \"source\"\nheadroom_percent = 1\n".to_owned();
-    for batch in BATCHES {
-        writeln!(text, "[[batch]]\nname = \"{batch}\"\nafter = []\n[batch.nodes]")?;
-        for number in 0..nodes {
-            writeln!(text, "\"{}\" = \"shard-b\"", leaving(batch, number))?;
-        }
+/// One batch of all nodes that leave.
+fn plan(batch: &str, revision: u32, nodes: usize) -> Result<String> {
+    let mut text = format!("version = 1\nrevision = {revision}\nbased_on = {}\nsource = \"source\"\n", revision - 1);
+    writeln!(text, "headroom_percent = 1\n[[batch]]\nname = \"{batch}\"\nafter = []\n[batch.nodes]")?;
+    for number in 0..nodes {
+        writeln!(text, "\"{}\" = \"shard-b\"", leaving(number))?;
     }
     Ok(text)
 }
 
 impl Ground {
-    /// Nothing moves yet, but all nodes are known and planned.
+    /// Nothing moves yet, but all nodes are known.
     pub(super) async fn lay(restic: PathBuf, bench: &ClientsBench) -> Result<Self> {
         let root = TestRoot::new("bench-clients")?;
         let (data, template, tree) = (root.folder("old-data")?, root.folder("template")?, root.folder("tree")?);
@@ -85,12 +84,10 @@ impl Ground {
         for number in 0..bench.clients {
             copy_files(&template, &data.join(client(number)))?;
         }
-        for (at, batch) in (1_u64..).zip(BATCHES) {
-            for number in 0..bench.nodes {
-                let repository = data.join(leaving(batch, number));
-                copy_files(&template, &repository)?;
-                fill(&repository, bench.mebibytes, at << 32 | number as u64)?;
-            }
+        for number in 0..bench.nodes {
+            let repository = data.join(leaving(number));
+            copy_files(&template, &repository)?;
+            fill(&repository, bench.mebibytes, number as u64)?;
         }
         let roomy = toml::Table::from_iter([("capacity_bytes".to_owned(), toml::Value::Integer(CAPACITY_BYTES))]);
         let options = ClusterOptions {
@@ -101,11 +98,17 @@ impl Ground {
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(root.path(), options).await?;
-        cluster.wait_nodes((bench.clients + BATCHES.len() * bench.nodes) as u64).await?;
-        let file = root.file("plan.toml", plan(bench.nodes)?)?.to_string_lossy().into_owned();
-        let applied = async || cluster.cli().must(&["plan", "apply", file.as_str(), "--revision", "1"]).await;
-        eventually("the inventory is there", Duration::from_secs(60), applied).await?;
-        Ok(Self { cluster, root, restic, nodes: bench.nodes })
+        cluster.wait_nodes((bench.clients + bench.nodes) as u64).await?;
+        Ok(Self { cluster, root, restic, nodes: bench.nodes, revision: 0 })
+    }
+
+    /// A batch of all nodes that leave.
+    async fn plan(&mut self, batch: &str) -> Result<()> {
+        self.revision += 1;
+        let file = self.root.file("plan.toml", plan(batch, self.revision, self.nodes)?)?.to_string_lossy().into_owned();
+        let (cli, revision) = (self.cluster.cli(), self.revision.to_string());
+        let applied = async || cli.must(&["plan", "apply", file.as_str(), "--revision", &revision]).await;
+        eventually("the plan is taken", Duration::from_secs(60), applied).await
     }
 
     async fn batch(&self, batch: &str) -> Result<Vec<Value>> {
@@ -116,9 +119,12 @@ impl Ground {
         Ok(nodes)
     }
 
-    /// Starts a batch and comes back when every node of it follows. Returns why the source's pace was what it was.
-    pub(super) async fn copy(&self, batch: &str) -> Result<Vec<String>> {
+    /// Moves all nodes that leave and comes back when every one of them follows. Returns how long it took, and why the source's pace
+    /// was what it was.
+    pub(super) async fn copy(&mut self, batch: &str) -> Result<(Duration, Vec<String>)> {
+        self.plan(batch).await?;
         let cli = self.cluster.cli();
+        let began = Instant::now();
         cli.must(&["batch", "start", batch]).await?;
         let mut reasons: Vec<String> = Vec::new();
         let copying = async {
@@ -126,7 +132,7 @@ impl Ground {
                 let nodes = self.batch(batch).await?;
                 let begins = |node: &Value| matches!(node["phase"].as_str(), None | Some("planned" | "seeding"));
                 if !nodes.iter().any(begins) {
-                    return Ok(reasons);
+                    return Ok((began.elapsed(), reasons));
                 }
                 let pace = cli.json(&["shard", "limits", "source"]).await?;
                 let pace = pace["pace"].as_str().context("a shard without a pace")?.to_owned();
@@ -140,12 +146,15 @@ impl Ground {
         copied.with_context(|| format!("it takes longer than {MOVE_TIME_MAX:?}"))?
     }
 
-    /// Comes back when all nodes of a batch were read again as well: nothing of it is left to do.
-    pub(super) async fn verified(&self, batch: &str) -> Result<()> {
-        eventually("all nodes are verified", MOVE_TIME_MAX, || async {
-            let nodes = self.batch(batch).await?;
-            let verified = nodes.iter().filter(|node| node["verified"]["objects"].as_u64().is_some()).count();
-            ensure!(verified == self.nodes, "{verified} of {} are", self.nodes);
+    /// Takes all nodes back before they change hands; comes back when nothing of the copies is left.
+    pub(super) async fn take_back(&self) -> Result<()> {
+        for number in 0..self.nodes {
+            self.cluster.cli().must(&["node", "abort", &leaving(number)]).await?;
+        }
+        let copies = self.cluster.data("shard-b").join(ACCOUNT);
+        eventually("the copies are gone", MOVE_TIME_MAX, || async {
+            let left = (0..self.nodes).filter(|number| self.cluster.repository("shard-b", &leaving(*number)).exists());
+            ensure!(left.count() == 0, "some are left in {}", copies.display());
             Ok(())
         })
         .await

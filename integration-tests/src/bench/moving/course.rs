@@ -1,5 +1,5 @@
 //! One tree and all who move it, round by round. Who begins changes with every round, each turn starts its own servers and leaves
-//! nothing behind, and what it brought about is looked at after its clock has stopped.
+//! nothing running, and what it brought about is looked at after its clock has stopped.
 
 use super::MoveBench;
 use super::command::RUN_TIME_MAX;
@@ -8,6 +8,7 @@ use super::ours::Ours;
 use super::peers::{Peer, Places};
 use super::pipeline::{Writing, pipeline};
 use super::rclone::{Way, Ways};
+use super::spent::Spent;
 use super::start::make_even;
 use super::tls::Settings;
 use super::trees::{Tree, link_tree};
@@ -30,6 +31,7 @@ pub(super) struct Course<'a> {
     pub(super) root: &'a Path,
     pub(super) bench: &'a MoveBench,
     pub(super) tree: &'a Tree,
+    pub(super) spent: &'a Spent,
     pub(super) contestants: &'a [Contestant],
     pub(super) settings: &'a Settings,
     /// How rclone moves this tree.
@@ -52,6 +54,7 @@ impl Course<'_> {
         for turn in 0..count {
             let contestant = self.contestants[(round + turn) % count];
             let folder = self.root.join(format!("{}-{round}-{}", self.tree.kind.name(), contestant.name()));
+            self.spent.make_room(self.tree.base_manifest.bytes()).await?;
             std::fs::create_dir_all(&folder)?;
             let turn = self.turn(contestant, &folder).await;
             let turn =
@@ -60,8 +63,7 @@ impl Course<'_> {
                 turn.iter().map(|sample| format!("{} {:.3} s", sample.run.name(), sample.usage.seconds)).collect();
             println!("{}, round {}: {}: {}", self.tree.kind.name(), round + 1, contestant.name(), told.join(", "));
             samples.extend(turn);
-            block_in_place(|| std::fs::remove_dir_all(&folder))
-                .with_context(|| format!("removing {}", folder.display()))?;
+            self.spent.keep(&folder)?;
         }
         Ok(samples)
     }
@@ -183,7 +185,7 @@ impl Course<'_> {
         let usage = meter.stop()?;
         // With its server, before their folder goes.
         drop(peer);
-        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        self.spent.keep(&folder)?;
         match went {
             Ok(went) => went.map(|()| Some(usage.seconds)),
             Err(_elapsed) => Ok(None),

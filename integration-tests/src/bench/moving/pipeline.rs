@@ -119,6 +119,14 @@ fn take(mut line: Incoming, free: &Receiver<Room>, full: &SyncSender<Piece>) -> 
     Ok(())
 }
 
+/// Whether a thread failed only because another one did: whoever loses a partner says only that.
+fn lost_its_partner(failure: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let io = failure.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    matches!(io, Some(BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof))
+        || ["thread has ended", "ended in the middle"].iter().any(|words| failure.to_string().contains(words))
+}
+
 /// Moves the tree and makes it durable.
 pub(super) fn pipeline(settings: &Settings, source: &Path, target: &Path, writing: Writing) -> Result<()> {
     let files = files_below(source)?;
@@ -139,11 +147,11 @@ pub(super) fn pipeline(settings: &Settings, source: &Path, target: &Path, writin
             threads.push(scope.spawn(move || take(taking, &free, &full)));
             threads.push(scope.spawn(move || store::write_all(target, writing, &pieces, &give_back)));
         }
-        // The cause before what it caused: whoever loses a partner says only that.
+        // The cause before what it caused.
         let ends: Vec<Result<()>> =
             threads.into_iter().map(|thread| thread.join().map_err(|_panic| anyhow!("a thread panicked"))?).collect();
         let mut failures: Vec<anyhow::Error> = ends.into_iter().filter_map(Result::err).collect();
-        failures.sort_by_key(|failure| failure.to_string().contains("thread has ended"));
+        failures.sort_by_key(lost_its_partner);
         failures.into_iter().next().map_or(Ok(()), Err)
     })?;
     sync(target)
@@ -156,6 +164,15 @@ mod tests {
     use super::super::trees::{Kind, Size, Tree};
     use super::*;
     use crate::TestRoot;
+
+    #[test]
+    fn a_lost_partner_is_told_from_a_cause() {
+        let io = |kind| anyhow::Error::from(std::io::Error::from(kind)).context("sending");
+        assert!(lost_its_partner(&io(std::io::ErrorKind::NotConnected)));
+        assert!(lost_its_partner(&anyhow!("the writing thread has ended")));
+        assert!(!lost_its_partner(&io(std::io::ErrorKind::StorageFull)));
+        assert!(!lost_its_partner(&anyhow!("keys/x arrived with other bytes")));
+    }
 
     #[tokio::test]
     async fn a_tree_arrives_as_it_was_and_wrong_bytes_do_not() {

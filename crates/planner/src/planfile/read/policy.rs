@@ -63,7 +63,7 @@ impl Reader<'_> {
         })
     }
 
-    fn wish(&mut self, table: &dyn TableLike, key: &str) -> Option<bool> {
+    pub(super) fn wish(&mut self, table: &dyn TableLike, key: &str) -> Option<bool> {
         let Some(item) = table.get(key) else { return Some(false) };
         let wish = item.as_bool();
         if wish.is_none() {
@@ -72,7 +72,7 @@ impl Reader<'_> {
         wish
     }
 
-    fn windows(&mut self, item: &Item) -> Option<Vec<Window>> {
+    pub(super) fn windows(&mut self, item: &Item) -> Option<Vec<Window>> {
         let hint = "write `windows = [\"02:00-06:00\"]`, in UTC";
         let Some(array) = item.as_array() else {
             self.wrong_type(item, "windows", "a list of windows", hint);
@@ -104,7 +104,7 @@ impl Reader<'_> {
     }
 
     /// The value of a key that may be missing: `Some(None)` then.
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         table: &dyn TableLike,
         key: &str,

@@ -254,3 +254,26 @@ async fn side_data_moves_and_certificates_are_written_at_most_once_a_minute() {
     };
     assert!(matches!(engine.set_settings(&target, long).await, Err(EngineError::Refused(_))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_are_done_when_they_are_recorded_and_a_close_waits_for_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let node = node("acme/web");
+    incoming(&engine, &node).await;
+    let objects: Vec<_> = (0..200_u32)
+        .map(|number| {
+            let data = number.to_be_bytes();
+            (record(ObjectKind::Data, &data), Bytes::copy_from_slice(&data))
+        })
+        .collect();
+    let keys: std::collections::BTreeSet<_> = objects.iter().map(|(record, _)| record.key).collect();
+    engine.put_replica_batch(&node, objects, false).await.unwrap();
+    engine.apply_replica_deletes(&node, keys.clone(), 7).await.unwrap();
+    assert_eq!(engine.node(&node).unwrap().objects, 0);
+    engine.close().await.unwrap();
+    assert!(keys.iter().all(|key| !engine.layout.file(&node, key).exists()));
+    drop(engine);
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.compared_at_start(), 0, "it was closed in good order");
+}

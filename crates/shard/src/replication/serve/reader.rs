@@ -1,17 +1,15 @@
 //! Reading objects from the disk into frames, many small ones or a piece of a large one at a time. Blocks: for threads made for that.
 
+use super::outgoing::Outgoing;
+use crate::control::fault::of_engine;
 use crate::engine::{Engine, EngineError};
-use crate::replication::frame::{self, HEAD_BYTES, Kind};
+use crate::replication::frame::Kind;
 use aws_lc_rs::digest::{Context, SHA256};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{CHUNK_BYTES_MAX, v1};
 use shardlift_model::{NodeId, ObjectKey, ObjectRecord, Sha256};
 use std::fs::File;
-use std::io::Read as _;
 use std::sync::Arc;
-
-/// Frames gathered before they are handed to the network. A transfer holds twice as much, and a chunk.
-const BUFFER_BYTES: usize = 512 * 1024;
 
 /// Why the reader stops.
 pub(super) enum Halt {
@@ -54,13 +52,15 @@ impl Reader {
     }
 
     /// Appends frames until there is a reason to stop.
-    pub(super) fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Halt, Fault> {
+    pub(super) fn fill(&mut self, buffer: &mut Outgoing) -> Result<Halt, Fault> {
+        let (engine, node) = (Arc::clone(&self.engine), self.node.clone());
+        let view = engine.view(&node).map_err(of_engine)?;
         loop {
             if let Some(mut under_way) = self.under_way.take() {
                 let whole = under_way.read(buffer).map_err(|error| unreadable(&under_way.record.key, error))?;
                 if whole { self.end(under_way, buffer) } else { self.under_way = Some(under_way) }
             } else if let Some(key) = self.keys.get(self.next).copied() {
-                match self.engine.open_now(&self.node, key) {
+                match engine.open_now(&view, key) {
                     Ok(Some((record, file))) => self.begin(record, file, buffer),
                     Ok(None) => self.skip(v1::ObjectHead { absent: true, ..Default::default() }, buffer),
                     Err(error) => return Ok(Halt::Odd(key, error)),
@@ -68,27 +68,27 @@ impl Reader {
             } else {
                 return Ok(Halt::Done);
             }
-            if buffer.len() >= BUFFER_BYTES {
+            if buffer.is_full() {
                 return Ok(Halt::Full);
             }
         }
     }
 
-    fn begin(&mut self, record: ObjectRecord, file: File, buffer: &mut Vec<u8>) {
+    fn begin(&mut self, record: ObjectRecord, file: File, buffer: &mut Outgoing) {
         let head = v1::ObjectHead { position: self.position(), record: Some(record.into()), ..Default::default() };
-        frame::put(buffer, Kind::Object, &head);
+        buffer.put(Kind::Object, &head);
         let hash = self.hashed.then(|| Context::new(&SHA256));
         self.under_way = Some(UnderWay { record, file, sent: 0, hash });
     }
 
-    fn end(&mut self, object: UnderWay, buffer: &mut Vec<u8>) {
+    fn end(&mut self, object: UnderWay, buffer: &mut Outgoing) {
         let found = object.hash.map(|hash| {
             let mut found = [0; 32];
             found.copy_from_slice(hash.finish().as_ref());
             Sha256(found)
         });
         let sha256_read = found.map(|found| found.0.to_vec()).unwrap_or_default();
-        frame::put(buffer, Kind::End, &v1::ObjectEnd { sha256_read });
+        buffer.put(Kind::End, &v1::ObjectEnd { sha256_read });
         if found.is_some_and(|found| found != object.record.sha256) {
             self.rotten.push(object.record.key);
         }
@@ -97,8 +97,8 @@ impl Reader {
     }
 
     /// The present object has no bytes to send.
-    pub(super) fn skip(&mut self, head: v1::ObjectHead, buffer: &mut Vec<u8>) {
-        frame::put(buffer, Kind::Object, &v1::ObjectHead { position: self.position(), ..head });
+    pub(super) fn skip(&mut self, head: v1::ObjectHead, buffer: &mut Outgoing) {
+        buffer.put(Kind::Object, &v1::ObjectHead { position: self.position(), ..head });
         self.next += 1;
     }
 
@@ -114,22 +114,14 @@ impl Reader {
 
 impl UnderWay {
     /// One chunk; true when it was the last. No more than is recorded is ever sent, and less where the file is shorter.
-    fn read(&mut self, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
-        let wanted = (self.record.size - self.sent).min(CHUNK_BYTES_MAX as u64);
-        let head = buffer.len();
-        buffer.extend_from_slice(&[0; HEAD_BYTES]);
-        let read = self.file.by_ref().take(wanted).read_to_end(buffer)?;
-        if read == 0 {
-            buffer.truncate(head);
-            return Ok(true);
-        }
-        let data = head + HEAD_BYTES;
-        buffer[head..data].copy_from_slice(&Kind::Data.head(read));
+    fn read(&mut self, buffer: &mut Outgoing) -> std::io::Result<bool> {
+        let wanted = usize::try_from(self.record.size - self.sent).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
+        let data = buffer.read(&mut self.file, wanted)?;
         if let Some(hash) = &mut self.hash {
-            hash.update(&buffer[data..]);
+            hash.update(data);
         }
-        self.sent += read as u64;
-        Ok(self.sent == self.record.size || (read as u64) < wanted)
+        self.sent += data.len() as u64;
+        Ok(self.sent == self.record.size || data.len() < wanted)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The object stream, the end that gives: one request after the other on a connection, each answered with the bytes of objects.
 //! Bounded: two buffers in memory for each transfer, so many transfers, and an end when the peer takes nothing for long.
 
+use super::outgoing::Outgoing;
 use super::reader::{Halt, Reader};
 use super::{FETCH_OBJECTS_MAX, Serving};
 use crate::control::fault::of_engine;
@@ -46,7 +47,7 @@ pub(crate) trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for S {}
 
 /// What a fill has come to: the reader and the buffer come back with it.
-type Filled = (Reader, Vec<u8>, Result<Halt, Fault>);
+type Filled = (Reader, Outgoing, Result<Halt, Fault>);
 
 impl Serving {
     /// Answers on a connection until it ends, or the shard does.
@@ -58,8 +59,9 @@ impl Serving {
                 let _ = refuse(&mut line, fault).await;
                 return;
             }
+            let mut spare = Vec::new();
             while let Ok(Some(request)) = next_request(&mut line).await {
-                let answered = match self.answer(&mut line, &peer, request).await {
+                let answered = match self.answer(&mut line, &peer, request, &mut spare).await {
                     Err(Stop::Fault(fault)) => refuse(&mut line, fault).await,
                     answered => answered,
                 };
@@ -72,7 +74,13 @@ impl Serving {
         let _ended = stop.run_until_cancelled(serving).await;
     }
 
-    async fn answer(&self, line: &mut impl Line, peer: &Peer, request: v1::FetchObjectsRequest) -> Result<(), Stop> {
+    async fn answer(
+        &self,
+        line: &mut impl Line,
+        peer: &Peer,
+        request: v1::FetchObjectsRequest,
+        spare: &mut Vec<Outgoing>,
+    ) -> Result<(), Stop> {
         let node = self.offered_to(Some(peer), &request.node)?;
         if request.objects.len() > FETCH_OBJECTS_MAX {
             return Err(Fault::new(FaultKind::Invalid, "more than 5000 objects in one transfer").into());
@@ -81,14 +89,13 @@ impl Serving {
         let permit = self.transfers.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| Fault::new(FaultKind::Unavailable, "too many transfers; try again"))?;
         let _seat = self.seat(&node).await?;
-        self.send(line, Reader::new(self.engine.clone(), node, keys, request.hashed)).await
+        self.send(line, Reader::new(self.engine.clone(), node, keys, request.hashed), spare).await
     }
 
-    /// The disk is a buffer ahead of the network.
-    async fn send(&self, line: &mut impl Line, reader: Reader) -> Result<(), Stop> {
+    /// The disk is a buffer ahead of the network. `spare` are buffers of earlier answers on this connection.
+    async fn send(&self, line: &mut impl Line, reader: Reader, spare: &mut Vec<Outgoing>) -> Result<(), Stop> {
         let node = reader.node.clone();
-        let mut filling = fill(reader, Vec::new());
-        let mut spare = Vec::new();
+        let mut filling = fill(reader, spare.pop().unwrap_or_default());
         loop {
             let (mut reader, mut buffer, halt) = filling.await?;
             reader.sent.drain(..).for_each(|bytes| self.counters.sent(bytes));
@@ -98,21 +105,23 @@ impl Serving {
             }
             match halt {
                 Ok(Halt::Full) => {
-                    filling = fill(reader, std::mem::take(&mut spare));
-                    self.pass(line, &node, &buffer).await?;
+                    filling = fill(reader, spare.pop().unwrap_or_default());
+                    self.pass(line, &node, buffer.bytes()).await?;
                     buffer.clear();
-                    spare = buffer;
+                    spare.push(buffer);
                 }
                 Ok(Halt::Odd(key, error)) => {
                     self.settle(&mut reader, key, error, &mut buffer).await?;
                     filling = fill(reader, buffer);
                 }
                 Ok(Halt::Done) => {
-                    self.pass(line, &node, &buffer).await?;
+                    self.pass(line, &node, buffer.bytes()).await?;
+                    buffer.clear();
+                    spare.push(buffer);
                     return on_time(line.flush()).await;
                 }
                 Err(fault) => {
-                    self.pass(line, &node, &buffer).await?;
+                    self.pass(line, &node, buffer.bytes()).await?;
                     return Err(fault.into());
                 }
             }
@@ -135,7 +144,7 @@ impl Serving {
         reader: &mut Reader,
         key: ObjectKey,
         error: EngineError,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Outgoing,
     ) -> Result<(), Stop> {
         if !reader.is_new_to(key) {
             return Err(of_engine(error).into());
@@ -157,7 +166,7 @@ impl Serving {
     }
 }
 
-fn fill(mut reader: Reader, mut buffer: Vec<u8>) -> impl Future<Output = Result<Filled, Stop>> {
+fn fill(mut reader: Reader, mut buffer: Outgoing) -> impl Future<Output = Result<Filled, Stop>> {
     let filling = shardlift_net::spawn_blocking(move || {
         let halt = reader.fill(&mut buffer);
         (reader, buffer, halt)

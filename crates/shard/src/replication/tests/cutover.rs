@@ -6,6 +6,7 @@ use crate::auth::htpasswd::Credential;
 use crate::engine::{EngineError, Mode, PutError, SessionEnd, SessionRecord};
 use shardlift_api::fault::FaultKind;
 use shardlift_api::v1;
+use shardlift_model::activity::Counts;
 use shardlift_model::{ObjectKind, UnixMillis};
 
 fn session(started: u64) -> SessionRecord {
@@ -40,6 +41,7 @@ async fn a_node_moves_with_its_locks_and_all_that_belongs_to_it() {
     source.engine.record_session(&node(), session(100)).await.unwrap();
     source.engine.record_session(&node(), session(200)).await.unwrap();
     source.engine.record_certificate(&node(), "legacy", "ab12", UnixMillis(77)).await.unwrap();
+    source.engine.note_activity(&node(), Counts { bytes_out: 1 << 20, ..Counts::default() });
     let line = Credential { account: "acme".into(), hash: bcrypt::hash("secret", 4).unwrap() };
     let other = Credential { account: "other".into(), hash: bcrypt::hash("secret", 4).unwrap() };
     source.passwords.merge(&[line, other]).unwrap();
@@ -67,6 +69,8 @@ async fn a_node_moves_with_its_locks_and_all_that_belongs_to_it() {
         "the client's times, not those of the copy"
     );
     assert_eq!(status.seen_certificates[0].serial, "ab12");
+    let activity = target.engine.activity(&node()).unwrap();
+    assert_eq!(activity.present().bytes_out + activity.week().bytes_out, 1 << 20, "what the node does comes along");
     assert_eq!(target.engine.side_data(&node()).await.unwrap().sessions, [session(100), session(200)]);
     assert!(target.passwords.verify("acme", "secret").await);
     assert!(!target.passwords.verify("other", "secret").await, "INV-12: other accounts stay where they are");

@@ -113,6 +113,7 @@ impl World {
             let incoming = Incoming::new(listen(&bind).await, tls).unwrap();
             let address = incoming.local_address().to_string();
             let about = About {
+                load_capacity: None,
                 shard: name.parse().unwrap(),
                 client_address: "127.0.0.1:1".into(),
                 peer_address: address.clone(),

@@ -1,0 +1,104 @@
+//! A plan from the first draft to figures that hold, with real parts: it carries what it was made for, is compared with a world that
+//! changes, and is estimated from what the first copies brought, also after the controller was started again.
+
+use anyhow::{Context as _, Result, ensure};
+use integration_tests::cluster::{Cluster, ClusterOptions};
+use integration_tests::{Restic, TestRoot, TreeShape, eventually, generate_tree, tool};
+use serde_json::Value;
+use std::time::Duration;
+
+const NODES: [&str; 3] = ["acme/mail", "acme/web", "zeta/db"];
+
+/// Slow enough that copying takes some samples of ten seconds, in bytes per second.
+const CAP: &str = "2MiB/s";
+
+async fn cluster(root: &TestRoot, restic: &std::path::Path) -> Result<Cluster> {
+    let (data, tree) = (root.folder("old-data")?, root.folder("tree")?);
+    generate_tree(&tree, 23, TreeShape { files: 4, large_files: 3, large_bytes: 16 << 20 })?;
+    for node in NODES {
+        std::fs::create_dir_all(data.join(node).parent().context("no parent")?)?;
+        let local = Restic::new(restic, &root.path().join("home"), &data.to_string_lossy(), node)?;
+        local.init().await?;
+        local.backup(&tree).await?;
+    }
+    let mut options = ClusterOptions { source_data: Some(data), ..ClusterOptions::default() };
+    for shard in ["source", "shard-b", "shard-c"] {
+        let settings = options.shard_settings.entry(shard.to_owned()).or_default();
+        settings.insert("load_bytes_per_second".to_owned(), (64_i64 << 20).into());
+    }
+    let cluster = Cluster::start(root.path(), options).await?;
+    cluster.wait_nodes(NODES.len() as u64).await?;
+    Ok(cluster)
+}
+
+/// How long half of all such moves take, as things are and under the other conditions.
+fn halves(answer: &Value) -> Result<(u64, u64)> {
+    let of = |view: &Value| view["p50_ms"].as_u64().with_context(|| format!("no figure in {answer}"));
+    Ok((of(&answer["present"])?, of(&answer["other"])?))
+}
+
+#[tokio::test]
+async fn a_plan_keeps_its_wishes_sees_the_world_change_and_is_estimated_from_its_first_copies() -> Result<()> {
+    let test = "a_plan_keeps_its_wishes_sees_the_world_change_and_is_estimated_from_its_first_copies";
+    let Some(restic) = tool(test, "restic") else { return Ok(()) };
+    let root = TestRoot::new(test)?;
+    let mut cluster = cluster(&root, &restic).await?;
+    let cli = cluster.cli().clone();
+    let file = root.path().join("plan.toml").to_string_lossy().into_owned();
+    let wishes = ["--hold", "zeta/db", "--together", "acme", "--window", "00:00-12:00", "--window", "12:00-24:00"];
+    let make = [&["plan", "make", "--source", "source"][..], &wishes, &["--out", &file]].concat();
+    eventually("the inventory is there", Duration::from_secs(90), || cli.must(&make)).await?;
+    let text = std::fs::read_to_string(&file)?;
+    ensure!(text.contains("holds = [\"zeta/db\"]") && !text.contains("\"zeta/db\" = \"shard"), "{text}");
+
+    // Whoever changes the file is held to what it was made for, with line and column.
+    let moved = text.replacen("[batch.nodes]", "[batch.nodes]\n\"zeta/db\" = \"shard-b\"", 1);
+    std::fs::write(&file, &moved)?;
+    let outcome = cli.run(&["plan", "check", &file]).await?;
+    let line = moved.lines().position(|line| line.starts_with("\"zeta/db\"")).context("no line")? + 1;
+    ensure!(outcome.code == Some(5) && outcome.stderr.contains(&format!("plan.toml:{line}:1")), "{outcome:?}");
+    std::fs::write(&file, &text)?;
+    cli.must(&["plan", "check", &file]).await?;
+
+    // Batches flip in the parts of the day that were asked for, and in no others.
+    let flips = "when = \"window\"\nwindows = [\"00:00-12:00\", \"12:00-24:00\"]";
+    ensure!(text.contains(flips), "{text}");
+    std::fs::write(&file, text.replacen(flips, "when = \"idle\"", 1))?;
+    let outcome = cli.run(&["plan", "check", &file]).await?;
+    ensure!(outcome.code == Some(5) && outcome.stderr.contains("may flip outside of"), "{outcome:?}");
+
+    // A world that is not the one the plan was drawn in.
+    let drawn = text.lines().find(|line| line.starts_with("\"acme/mail\" = \"source ")).context("nothing is drawn")?;
+    let other = drawn.replacen("source 0", "shard-c 7", 1);
+    std::fs::write(&file, text.replacen(drawn, &other, 1))?;
+    let outcome = cli.run(&["plan", "apply", &file, "--revision", "1"]).await?;
+    ensure!(outcome.code == Some(3) && outcome.stderr.contains("acme/mail"), "{outcome:?}");
+    cli.must(&["plan", "rebase", &file, "--redraw"]).await?;
+    let revision = cli.json(&["plan", "check", &file]).await?["revision"].as_u64().context("no revision")?;
+
+    let asked = ["plan", "what-if", &file, "--cap", "1MiB/s"];
+    let unknown = cli.json(&asked).await?;
+    ensure!(unknown["present"]["unknown"].as_str().is_some_and(|why| why.contains("canary")), "{unknown}");
+    cli.must(&["shard", "limits", "source", "--cap", CAP]).await?;
+    cli.must(&["plan", "apply", &file, "--revision", &revision.to_string()]).await?;
+    let batches = cli.json(&["batch", "list"]).await?;
+    let first = batches["batches"][0]["batch"].as_str().context("no batch")?.to_owned();
+    cli.must(&["batch", "start", &first]).await?;
+    // What is durable comes by whole objects: the first seconds of a slow copy look slower than any cap.
+    let slow = ["plan", "what-if", &file, "--cap", "256KiB/s"];
+    eventually("the copies are measured", Duration::from_secs(120), || async {
+        let (present, slower) = halves(&cli.json(&slow).await?)?;
+        ensure!(slower > present, "{slower} ms at an eighth of {CAP}, {present} ms now");
+        Ok(())
+    })
+    .await?;
+
+    // What was measured is there after an orderly end, before anything new is.
+    cluster.terminate("controller").await?;
+    cluster.restart("controller").await?;
+    let known =
+        eventually("it knows after a restart", Duration::from_secs(60), || async { halves(&cli.json(&asked).await?) })
+            .await?;
+    ensure!(known.0 > 0, "{known:?}");
+    cluster.shut_down().await
+}
