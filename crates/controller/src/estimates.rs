@@ -24,7 +24,7 @@ pub(crate) use size::{advice, advised};
 
 use crate::clock;
 use crate::effects::Context;
-use crate::observed::{Observed, ShardSeen};
+use crate::observed::{Observed, ShardSeen, arrived};
 use meter::{CopyLook, Meter};
 use shardlift_migration::{BatchPhase, Input, Stage, World};
 use shardlift_model::{ShardId, UnixMillis};
@@ -98,7 +98,7 @@ fn copies(world: &World, observed: &Observed, begun: UnixMillis) -> Vec<CopyLook
         node: node.node.clone(),
         source: moving.source.clone(),
         target: moving.target.clone(),
-        bytes_done: observed.replica(node).map(|replica| replica.bytes_done),
+        at_target: observed.replica(node).map(arrived),
         copying: moving.stage.is_seeding() && !moving.is_idle() && answers(&moving.source) && answers(&moving.target),
         fresh: moving.record.times.started.is_some_and(|at| at >= begun) && !node.old_copies.contains(&moving.target),
     };

@@ -50,10 +50,15 @@ pub(crate) struct RouterSeen {
 /// How fast a copy grows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    bytes_done: u64,
+    arrived: u64,
     at: Instant,
     /// Smoothed.
     pub(crate) bytes_per_second: u64,
+}
+
+/// Bytes of a copy that are durable or on their way. What is durable alone comes by whole objects, in leaps: no measure of how fast.
+pub(crate) const fn arrived(replica: &v1::Replica) -> u64 {
+    replica.bytes_done.saturating_add(replica.bytes_arriving)
 }
 
 /// All observations.
@@ -95,7 +100,7 @@ impl Observed {
     /// Takes in one node's status.
     pub(crate) fn note_node(&mut self, shard: &ShardId, node: &NodeId, status: v1::NodeStatus) {
         if let Some(replica) = &status.replica {
-            self.note_progress(node, replica.bytes_done);
+            self.note_progress(node, arrived(replica));
         }
         self.shards.entry(shard.clone()).or_default().nodes.insert(node.clone(), status);
     }
@@ -116,19 +121,19 @@ impl Observed {
     }
 
     /// Smooths over about three looks; a copy that was started again begins anew.
-    fn note_progress(&mut self, node: &NodeId, bytes_done: u64) {
+    fn note_progress(&mut self, node: &NodeId, arrived: u64) {
         let now = Instant::now();
-        let Some(rate) = self.rates.get_mut(node).filter(|rate| rate.bytes_done <= bytes_done) else {
-            self.rates.insert(node.clone(), Rate { bytes_done, at: now, bytes_per_second: 0 });
+        let Some(rate) = self.rates.get_mut(node).filter(|rate| rate.arrived <= arrived) else {
+            self.rates.insert(node.clone(), Rate { arrived, at: now, bytes_per_second: 0 });
             return;
         };
         let elapsed = u64::try_from((now - rate.at).as_millis()).unwrap_or(u64::MAX);
         if elapsed < 100 {
             return;
         }
-        let present = (bytes_done - rate.bytes_done).saturating_mul(1000) / elapsed;
+        let present = (arrived - rate.arrived).saturating_mul(1000) / elapsed;
         let smoothed = if rate.bytes_per_second == 0 { present } else { (rate.bytes_per_second / 3) * 2 + present / 3 };
-        *rate = Rate { bytes_done, at: now, bytes_per_second: smoothed };
+        *rate = Rate { arrived, at: now, bytes_per_second: smoothed };
     }
 
     /// Says why a node waits, or that it does not any more.

@@ -1,7 +1,7 @@
 //! Turns looks at copies into samples of throughput. Pure: the caller brings the time.
 //!
-//! Counted is what targets say is durable. Time counts while at least one node of a source copies, the time between the end of
-//! one copy and the beginning of the next one with it; not while one of its shards does not answer.
+//! Counted is what arrives at targets, whether it is durable yet or not. Time counts while at least one node of a source copies, the
+//! time between the end of one copy and the beginning of the next one with it; not while one of its shards does not answer.
 
 use shardlift_model::{NodeId, ShardId, UnixMillis};
 use shardlift_planner::estimate::RateSample;
@@ -16,8 +16,8 @@ pub(crate) struct CopyLook {
     pub(crate) node: NodeId,
     pub(crate) source: ShardId,
     pub(crate) target: ShardId,
-    /// Durable at the target; `None`: nothing was seen there yet.
-    pub(crate) bytes_done: Option<u64>,
+    /// Bytes at the target, those of objects on their way with them; `None`: nothing was seen there yet.
+    pub(crate) at_target: Option<u64>,
     /// It takes one of the places, and both shards answer.
     pub(crate) copying: bool,
     /// All that is at the target came there since the meter runs.
@@ -52,7 +52,7 @@ pub(crate) struct Meter {
 #[derive(Debug)]
 struct Known {
     target: ShardId,
-    bytes_done: u64,
+    at_target: u64,
     copying: bool,
 }
 
@@ -85,9 +85,9 @@ impl Meter {
                 self.all.note(arrived);
             }
             // A copy that is out of sight for a moment is where it was.
-            if let Some(bytes_done) = look.bytes_done.or(known.map(|known| known.bytes_done)) {
+            if let Some(at_target) = look.at_target.or(known.map(|known| known.at_target)) {
                 let (target, copying) = (look.target, look.copying);
-                copies.insert(look.node, Known { target, bytes_done, copying });
+                copies.insert(look.node, Known { target, at_target, copying });
             }
         }
         self.copies = copies;
@@ -104,14 +104,14 @@ impl Meter {
 }
 
 impl CopyLook {
-    /// Bytes that became durable since the last look and belong to copying.
+    /// Bytes that came since the last look and belong to copying.
     fn arrived_since(&self, known: Option<&Known>) -> u64 {
-        let Some(done) = self.bytes_done else { return 0 };
+        let Some(here) = self.at_target else { return 0 };
         match known {
             // One that began anew has less than before.
-            Some(known) if known.copying || self.copying => done.saturating_sub(known.bytes_done),
+            Some(known) if known.copying || self.copying => here.saturating_sub(known.at_target),
             Some(_) => 0,
-            None if self.fresh => done,
+            None if self.fresh => here,
             None => 0,
         }
     }
@@ -155,7 +155,7 @@ mod tests {
             node: node.parse().unwrap(),
             source: source.parse().unwrap(),
             target: "t".parse().unwrap(),
-            bytes_done: Some(mib * MIB),
+            at_target: Some(mib * MIB),
             copying,
             fresh: true,
         }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_shard_that_does_not_answer_is_no_slow_one() {
         let mut seconds: Vec<_> = (1..=5).map(|n| vec![look("n1", "a", n * 10, true)]).collect();
-        seconds.extend((0..60).map(|_| vec![CopyLook { bytes_done: None, ..look("n1", "a", 0, false) }]));
+        seconds.extend((0..60).map(|_| vec![CopyLook { at_target: None, ..look("n1", "a", 0, false) }]));
         assert_eq!(samples(seconds), [("a".to_owned(), 5, 50, 1)]);
         // One that answers and moves nothing is slow.
         let stalled = (0..10).map(|_| vec![look("n1", "a", 0, true)]).collect();

@@ -113,7 +113,7 @@ fn a_look_sees_who_copies_and_what_is_new() {
     fleet.copy("rest", PLANNED, &[(Fleet::name(1), 7)]);
     let looks = copies(&fleet.world, &fleet.observed, before);
     assert_eq!(looks.len(), 1);
-    assert_eq!((looks[0].bytes_done, looks[0].fresh, looks[0].copying), (Some(7), true, false));
+    assert_eq!((looks[0].at_target, looks[0].fresh, looks[0].copying), (Some(7), true, false));
     // Nothing was ever heard of the target.
     fleet.observed.shards.get_mut(&shard(2)).unwrap().about = Some(v1::DescribeShardResponse::default());
     let after = copies(&fleet.world, &fleet.observed, UnixMillis(PLANNED.0 + 1));

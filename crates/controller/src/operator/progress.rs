@@ -1,4 +1,5 @@
-//! How far a copy is. From the target's own count of what is durable, never from what was sent.
+//! How far a copy is: from the target's own count of what is durable, never from what was sent. How fast it goes, from what arrives
+//! there.
 
 use crate::observed::Observed;
 use shardlift_api::v1;

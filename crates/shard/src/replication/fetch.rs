@@ -5,6 +5,7 @@ use super::error::PullError;
 use super::fetching::{Fetching, Got, Head};
 use super::harvest::Harvest;
 use super::judge::{Reading, Verdict, judge};
+use super::progress::Arriving;
 use super::replica::Replica;
 use crate::engine::Arrived;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -84,6 +85,7 @@ impl Replica {
         let mut held = Vec::with_capacity(records.len());
         let mut suspects = Vec::new();
         let mut fetching = self.net(self.source.fetch(records.iter().map(|record| record.key), false)).await?;
+        let mut arriving = self.shared.progress.arriving();
         let mut due = 0;
         for wanted in records {
             match self.net(read_whole(&mut fetching, *wanted, room)).await? {
@@ -95,6 +97,7 @@ impl Replica {
                 Outcome::Suspect(reading) => suspects.push(reading),
             }
             if due >= PIECE_BYTES {
+                arriving.received(due);
                 self.give_way(std::mem::take(&mut due)).await?;
             }
         }
@@ -103,7 +106,7 @@ impl Replica {
         let asked: Vec<ObjectRecord> = held.iter().map(|(record, _)| *record).collect();
         let wrong = self.copy.put_batch(held).await?;
         let (bad, good): (Vec<_>, Vec<_>) = asked.into_iter().partition(|record| wrong.contains_key(&record.key));
-        self.shared.progress.stored(good.len() as u64, good.iter().map(|record| record.size).sum());
+        arriving.stored(good.len() as u64, good.iter().map(|record| record.size).sum());
         let readings = bad.into_iter().filter_map(|record| {
             let found = *wrong.get(&record.key)?;
             Some(Reading { size: record.size, found, record, source_read: None })
@@ -133,6 +136,7 @@ impl Replica {
                 }
             };
             let mut upload = self.copy.begin(record).await?;
+            let mut arriving = self.shared.progress.arriving();
             let (mut size, mut due) = (0, 0);
             let source_read = loop {
                 let bytes = match self.net(fetching.read(upload.room())).await? {
@@ -146,6 +150,7 @@ impl Replica {
                 }
                 due += bytes as u64;
                 if due >= PIECE_BYTES {
+                    arriving.received(due);
                     self.give_way(std::mem::take(&mut due)).await?;
                 }
                 upload.filled(bytes).await?;
@@ -155,12 +160,12 @@ impl Replica {
             let arrived = upload.complete().await?;
             let reading = Reading { size: arrived.size(), found: arrived.sha256(), record, source_read };
             match judge(&reading, earlier.as_ref()) {
-                Verdict::Good => return self.keep(arrived, reading, false).await,
+                Verdict::Good => return self.keep(arrived, arriving, reading, false).await,
                 Verdict::FetchAgain => earlier = Some(reading),
                 Verdict::DamagedAtSource if self.accept_damaged => {
                     tracing::warn!(node = %self.copy.node(), object = %wanted.key, "damaged at the source; accepted as it is");
                     harvest.accepted.insert(wanted.key);
-                    return self.keep(arrived, reading, true).await;
+                    return self.keep(arrived, arriving, reading, true).await;
                 }
                 Verdict::DamagedAtSource => {
                     harvest.damaged.insert(wanted.key);
@@ -181,9 +186,15 @@ impl Replica {
     }
 
     /// Durable before it is counted.
-    async fn keep(&self, arrived: Arrived, reading: Reading, damaged: bool) -> Result<(), PullError> {
+    async fn keep(
+        &self,
+        arrived: Arrived,
+        arriving: Arriving<'_>,
+        reading: Reading,
+        damaged: bool,
+    ) -> Result<(), PullError> {
         arrived.keep(damaged || reading.record.key.expected_sha256().is_none()).await?;
-        self.shared.progress.stored(1, reading.size);
+        arriving.stored(1, reading.size);
         Ok(())
     }
 

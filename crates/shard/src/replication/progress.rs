@@ -6,6 +6,13 @@ use crate::engine::ReplicaRecord;
 use shardlift_api::v1;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Bytes of objects that are on their way: seen at once, and again gone when they do not arrive.
+#[derive(Debug)]
+pub(crate) struct Arriving<'p> {
+    progress: &'p Progress,
+    bytes: u64,
+}
+
 /// The visible state of one job.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -49,14 +56,9 @@ impl Progress {
         });
     }
 
-    /// Objects that are durable here, newly counted.
-    pub(crate) fn stored(&self, objects: u64, bytes: u64) {
-        self.update(|replica| {
-            replica.objects_done += objects;
-            replica.bytes_done += bytes;
-            replica.objects_total = replica.objects_total.max(replica.objects_done);
-            replica.bytes_total = replica.bytes_total.max(replica.bytes_done);
-        });
+    /// Objects begin to arrive.
+    pub(crate) const fn arriving(&self) -> Arriving<'_> {
+        Arriving { progress: self, bytes: 0 }
     }
 
     pub(crate) fn moving(&self) {
@@ -80,5 +82,32 @@ impl Progress {
     fn lock(&self) -> MutexGuard<'_, v1::Replica> {
         // Plain values: a panic elsewhere while the lock was held leaves nothing half done.
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Arriving<'_> {
+    /// So many bytes more were received.
+    pub(crate) fn received(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.progress.update(|replica| replica.bytes_arriving += bytes);
+    }
+
+    /// Objects that are durable here, newly counted; whatever else was received with them did not arrive.
+    pub(crate) fn stored(mut self, objects: u64, bytes: u64) {
+        // In one step: nobody sees them twice, or not at all.
+        let received = std::mem::take(&mut self.bytes);
+        self.progress.update(|replica| {
+            replica.bytes_arriving -= received;
+            replica.objects_done += objects;
+            replica.bytes_done += bytes;
+            replica.objects_total = replica.objects_total.max(replica.objects_done);
+            replica.bytes_total = replica.bytes_total.max(replica.bytes_done);
+        });
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.progress.update(|replica| replica.bytes_arriving -= self.bytes);
     }
 }

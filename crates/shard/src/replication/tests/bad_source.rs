@@ -78,12 +78,12 @@ async fn pull_from(
     (target, source, asked)
 }
 
-/// Waits until the copy says this, with nothing counted.
+/// Waits until the copy says this, with nothing counted and nothing left over of what was on its way.
 async fn says(target: &Shard, record: ObjectRecord, text: &str) -> v1::Replica {
     eventually(text, || async {
         let replica = target.replica().await;
         assert_eq!(replica.objects_done, 0, "{replica:?}");
-        replica.failure.contains(text) || replica.waiting_for.contains(text)
+        replica.bytes_arriving == 0 && (replica.failure.contains(text) || replica.waiting_for.contains(text))
     })
     .await;
     assert!(target.engine.object(&node(), record.key).await.unwrap().is_none());

@@ -1,9 +1,11 @@
 //! What an operator allows, at real shards.
 
-use super::world::{Shard, World, bytes_of, caught_up, pulling};
+use super::world::{Shard, World, bytes_of, caught_up, eventually, node, pulling};
 use crate::throttle::Work;
 use shardlift_api::v1;
 use shardlift_model::ObjectKind;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -78,6 +80,30 @@ async fn the_source_holds_back_what_it_sends_and_one_stream_is_one_stream() {
     assert!(moved(&source, Work::Send).1 > 0);
     assert_eq!(moved(&target, Work::Write).1, 0);
     assert!(began.elapsed() > Duration::from_millis(2500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn bytes_of_a_large_object_are_seen_while_it_arrives_and_are_never_counted_twice() {
+    let world = World::new();
+    let (source, target) = (world.shard("a").await, world.shard("b").await);
+    source.engine.create_node(&node()).await.unwrap();
+    let object = bytes_of(1, 4 << 20);
+    source.put(ObjectKind::Data, &object).await;
+    let size = object.len() as u64;
+    set(&target, 0, cap(1)).await.unwrap();
+    source.offer(1, "b").await.unwrap();
+    target.start(2, &source, false).await.unwrap();
+    let arriving = Mutex::new(BTreeSet::new());
+    eventually("it is there", || async {
+        let replica = target.replica().await;
+        assert!(replica.bytes_done + replica.bytes_arriving <= size, "{replica:?}");
+        assert!(replica.bytes_done == 0 || replica.bytes_arriving == 0, "{replica:?}");
+        arriving.lock().unwrap().insert(replica.bytes_arriving);
+        replica.bytes_done == size
+    })
+    .await;
+    // It takes three seconds at least, and is looked at all the time.
+    assert!(arriving.lock().unwrap().len() > 3, "{arriving:?}");
 }
 
 #[tokio::test]
