@@ -35,7 +35,7 @@ macro_rules! rows {
 /// The table.
 pub const ROWS: &[Row] = rows! {
     "ShardControl" => Caller::Role(Role::Controller), [
-        "DescribeShard", "GetLimits", "SetLimits", "ListNodes", "GetNode", "GetHistory", "ListActivity", "SetNode", "OfferNode",
+        "DescribeShard", "GetLimits", "SetLimits", "TakeRevocations", "ListNodes", "GetNode", "GetHistory", "ListActivity", "SetNode", "OfferNode",
         "StartReplica",
         "VerifyReplica", "DeepVerify", "Fence", "RenewFence", "Unfence", "CompleteReplica", "Seal", "Promote", "Retire", "Detach", "Quarantine",
         "Restore", "TakeStock", "Depose", "EndLegacyCredentials", "DiscardReplica",

@@ -8,11 +8,13 @@
 
 mod error;
 mod leaf;
+mod list;
 mod material;
 mod params;
 
 pub use error::AuthorityError;
 pub use leaf::{CertifiedName, Issued};
+pub use list::{LISTED_MAX, Listed};
 pub use material::{IssuingMaterial, RootMaterial, create_issuing, create_root};
 
 use crate::hash::sha256;

@@ -2,7 +2,7 @@
 
 use shardlift_model::{Identity, NameError, UnixMillis};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 /// Most names that a certificate may carry.
 const NAMES_MAX: usize = 256;
@@ -102,7 +102,7 @@ pub(crate) fn issuer_common_name(der: &[u8]) -> Result<String, IdentityError> {
     one_common_name(parse(der)?.issuer())
 }
 
-fn one_common_name(name: &x509_parser::x509::X509Name<'_>) -> Result<String, IdentityError> {
+pub(crate) fn one_common_name(name: &x509_parser::x509::X509Name<'_>) -> Result<String, IdentityError> {
     let mut names = name.iter_common_name();
     match (names.next(), names.next()) {
         (Some(name), None) => match name.as_str() {
@@ -127,6 +127,15 @@ pub(crate) fn serial_text(bytes: &[u8]) -> String {
         "" => "0".to_owned(),
         digits => digits.to_owned(),
     }
+}
+
+/// The identifier of the certificate's own key, if it says one.
+pub(crate) fn subject_key_id(der: &[u8]) -> Result<Option<Vec<u8>>, IdentityError> {
+    let certificate = parse(der)?;
+    Ok(certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    }))
 }
 
 /// The last instant at which a certificate is valid.

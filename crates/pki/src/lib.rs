@@ -5,6 +5,8 @@
 //! restic client takes is a [`bundle`]. Services load their files as [`tls::Credentials`] and speak to each other
 //! through [`tls`]; whom a shown chain names is decided in [`trust`] alone.
 //!
+//! What was issued is taken back by a list that its CA signs: [`revocation`].
+//!
 //! What the cluster states for others to check without it is signed in an [`envelope`].
 //!
 //! Invariants:
@@ -25,6 +27,7 @@ mod pem_text;
 pub mod profile;
 mod provider;
 pub mod request;
+pub mod revocation;
 pub mod secret;
 pub mod tls;
 pub mod trust;

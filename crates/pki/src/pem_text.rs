@@ -3,6 +3,9 @@
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+/// The label of a revocation list.
+pub(crate) const LIST: &str = "X509 CRL";
+
 /// Most certificates that one file may hold.
 const CERTIFICATES_MAX: usize = 64;
 

@@ -16,7 +16,7 @@ mod verifier;
 pub use client::{Expected, channel, client_config, connect, dial};
 pub use connection::{Connection, HANDSHAKE_TIMEOUT, handshake, peer_of};
 pub use credentials::{CredentialPaths, Credentials, ServerChain};
-pub use error::{CredentialError, HandshakeError, TlsError};
+pub use error::{CredentialError, HandshakeError, TlsError, readable};
 pub use incoming::{Incoming, IncomingCounters, IncomingLimits};
 pub use pinned::pinned_channel;
 pub use server::{ClientAuth, ServerTls, client_facing_config, mutual_server_config, server_only_config};

@@ -7,6 +7,7 @@
 use crate::clock::unix_time;
 use crate::identity::{self, IdentityError, Purpose};
 use crate::provider::provider;
+use crate::revocation::Revocations;
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::server::danger::ClientCertVerifier;
@@ -14,6 +15,7 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls_pki_types::CertificateDer;
 use shardlift_model::{ClusterId, Holder, Identity, PeerCertificate, UnixMillis};
 use std::sync::Arc;
+use x509_parser::certificate::X509Certificate;
 
 /// What [`PeerCertificate::issuer`] says for a certificate from before the cluster.
 pub const LEGACY_ISSUER: &str = "legacy";
@@ -47,6 +49,9 @@ pub enum TrustError {
     /// The certificate does not state the purpose.
     #[error("the certificate is not meant for a {0}")]
     Purpose(&'static str),
+    /// Vouched for once, and taken back.
+    #[error("the certificate with serial {0} is revoked")]
+    Revoked(String),
     /// A trust anchor that is not usable.
     #[error("not usable as a root: {0}")]
     Root(String),
@@ -102,6 +107,7 @@ pub struct ClusterTrust {
     cluster: ClusterId,
     domain: Domain,
     certificates: Vec<CertificateDer<'static>>,
+    revocations: Arc<Revocations>,
 }
 
 impl ClusterTrust {
@@ -110,7 +116,21 @@ impl ClusterTrust {
     /// # Errors
     /// [`TrustError::Root`] when one is not a self-signed CA, or there is none.
     pub fn new(cluster: ClusterId, roots: &[CertificateDer<'static>]) -> Result<Self, TrustError> {
-        Ok(Self { cluster, domain: Domain::new(roots)?, certificates: roots.to_vec() })
+        let revocations = Arc::default();
+        Ok(Self { cluster, domain: Domain::new(roots)?, certificates: roots.to_vec(), revocations })
+    }
+
+    /// The same, but for what these lists take back: now, and whenever one of them grows.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// What is taken back.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// The cluster these roots speak for.
@@ -131,23 +151,36 @@ impl ClusterTrust {
         })
     }
 
+    /// Whether a root of the cluster has signed this CA.
+    pub(crate) fn has_signed(&self, ca: &X509Certificate<'_>) -> bool {
+        self.certificates.iter().filter_map(|root| identity::parse(root).ok()).any(|root| {
+            root.subject().as_raw() == ca.issuer().as_raw() && ca.verify_signature(Some(root.public_key())).is_ok()
+        })
+    }
+
     /// Who a client is, if the cluster vouches for it.
     fn member(&self, chain: &[CertificateDer<'_>]) -> Result<PeerCertificate, TrustError> {
         let leaf = chain.first().ok_or(TrustError::NoCertificate)?;
         let identity = self.identity(leaf)?;
         require_purpose(leaf, Purpose::Client)?;
-        Ok(PeerCertificate {
-            issuer: self.issuer_label(leaf)?,
-            holder: Holder::Member(identity),
-            serial: identity::serial_hex(leaf).map_err(TrustError::Identity)?,
-        })
+        let (issuer, serial) = self.not_revoked(leaf)?;
+        Ok(PeerCertificate { issuer, holder: Holder::Member(identity), serial })
     }
 
-    /// The CA's name without what is the same for all CAs of this cluster.
-    fn issuer_label(&self, leaf: &[u8]) -> Result<String, TrustError> {
-        let name = identity::issuer_common_name(leaf).map_err(TrustError::Identity)?;
+    /// Issuer and serial of a leaf that was not taken back.
+    fn not_revoked(&self, leaf: &[u8]) -> Result<(String, String), TrustError> {
+        let issuer = self.label(&identity::issuer_common_name(leaf).map_err(TrustError::Identity)?);
+        let serial = identity::serial_hex(leaf).map_err(TrustError::Identity)?;
+        if self.revocations.holds(&issuer, &serial) {
+            return Err(TrustError::Revoked(serial));
+        }
+        Ok((issuer, serial))
+    }
+
+    /// A CA's name without what is the same for all CAs of this cluster.
+    pub(crate) fn label(&self, common_name: &str) -> String {
         let prefix = format!("Shardlift {} ", self.cluster);
-        Ok(name.strip_prefix(&prefix).unwrap_or(&name).to_owned())
+        common_name.strip_prefix(&prefix).unwrap_or(common_name).to_owned()
     }
 
     fn identity(&self, leaf: &[u8]) -> Result<Identity, TrustError> {
@@ -166,6 +199,7 @@ impl ClusterTrust {
         now: UnixMillis,
     ) -> Result<Identity, TrustError> {
         verify_server(&self.domain.roots, leaf, intermediates, now)?;
+        self.not_revoked(leaf)?;
         self.identity(leaf)
     }
 }

@@ -11,9 +11,11 @@ mod describe;
 pub(crate) mod fault;
 mod limits;
 pub(crate) mod message;
+mod revocations;
 
 use crate::engine::Engine;
 use crate::replication::ReplicaJobs;
+use crate::revocations::RevokedFiles;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
 use shardlift_api::v1::shard_control_server::{ShardControl, ShardControlServer};
@@ -45,6 +47,7 @@ pub struct Control {
     engine: Arc<Engine>,
     jobs: Arc<ReplicaJobs>,
     connections: ConnectionCount,
+    revoked: Arc<RevokedFiles>,
 }
 
 impl fmt::Debug for Control {
@@ -60,8 +63,10 @@ pub fn service(
     engine: &Arc<Engine>,
     jobs: &Arc<ReplicaJobs>,
     connections: ConnectionCount,
+    revoked: &Arc<RevokedFiles>,
 ) -> ShardControlServer<Control> {
-    ShardControlServer::new(Control { about, engine: Arc::clone(engine), jobs: Arc::clone(jobs), connections })
+    let (engine, jobs, revoked) = (Arc::clone(engine), Arc::clone(jobs), Arc::clone(revoked));
+    ShardControlServer::new(Control { about, engine, jobs, connections, revoked })
 }
 
 /// The policy layer has asked already; a service that is served without it stays closed all the same.
@@ -93,6 +98,7 @@ answers! {
     describe_shard(DescribeShardRequest) -> DescribeShardResponse;
     get_limits(GetLimitsRequest) -> LimitsStatus;
     set_limits(SetLimitsRequest) -> LimitsStatus;
+    take_revocations(TakeRevocationsRequest) -> TakeRevocationsResponse;
     list_nodes(ListNodesRequest) -> ListNodesResponse;
     get_node(GetNodeRequest) -> NodeStatus;
     get_history(GetHistoryRequest) -> NodeHistory;

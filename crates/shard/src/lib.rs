@@ -5,7 +5,7 @@
 //! [`auth`] speak to clients; [`replication`] lets one other shard read the node, or pulls it from there; [`forward`] passes
 //! late requests on when the node has moved away, while the copy here follows its new writer; [`control`] executes the
 //! controller's commands; [`throttle`] holds back what is not a client's while clients notice; [`server`] ties it together.
-//! [`session`] and [`metrics`] watch.
+//! [`session`] and [`metrics`] watch. Whom the cluster no longer believes, [`revocations`] knows.
 //!
 //! Only the engine touches the folder and the index; only admission opens and closes a node to clients.
 
@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod probe;
 pub mod replication;
 pub mod rest;
+pub mod revocations;
 pub mod server;
 pub mod session;
 pub mod throttle;

@@ -18,6 +18,7 @@ use crate::forward::{FORWARD_ALPN, Forwarder};
 use crate::metrics::Metrics;
 use crate::replication::{self, ReplicaJobs, ReplicationCounters};
 use crate::rest::{Connections, Rest};
+use crate::revocations::RevokedFiles;
 use crate::session::Sessions;
 use clients::Clients;
 use shardlift_api::OBJECTS_ALPN;
@@ -105,6 +106,7 @@ pub enum ServerError {
 pub struct Shard {
     config: ShardConfig,
     reloadable: Reloadable,
+    revoked: Arc<RevokedFiles>,
     engine: Arc<Engine>,
     jobs: Arc<ReplicaJobs>,
     sessions: Arc<Sessions>,
@@ -159,10 +161,12 @@ impl Shard {
         let client_chain = chain.map(|(certificate, key)| ServerChain::load(certificate, key)).transpose()?;
         let passwords = Arc::new(Passwords::open(config.htpasswd.clone())?);
         let engine = Engine::open(config.engine.clone()).await?;
+        let revoked = RevokedFiles::open(&credentials, &config.engine.state)?;
         let jobs = ReplicaJobs::new(&engine, &passwords, &credentials);
         Ok(Self {
             config,
             reloadable: Reloadable { credentials, client_chain, passwords },
+            revoked,
             engine,
             jobs,
             sessions: Arc::default(),
@@ -294,7 +298,7 @@ impl Shard {
         let connections = self.connections.clone();
         let count = Arc::new(move |node: &shardlift_model::NodeId| connections.of(node));
         let counters = Arc::new(ReplicationCounters::default());
-        let control = control::service(about, &self.engine, &self.jobs, count);
+        let control = control::service(about, &self.engine, &self.jobs, count, &self.revoked);
         let serving = replication::serving(&self.engine, &self.reloadable.passwords, &counters, stop);
         let incoming = serving.take_streams(incoming);
         let replication = ReplicationServer::new(serving);

@@ -61,6 +61,10 @@ impl ShardControl for FakeShard {
         Ok(Response::new(self.yard.with(|copies| copies.limits.entry(self.shard.clone()).or_default().1.clone())))
     }
 
+    async fn take_revocations(&self, _: Request<v1::TakeRevocationsRequest>) -> Answer<v1::TakeRevocationsResponse> {
+        Err(Status::unimplemented("a fake shard shuts nobody out"))
+    }
+
     async fn set_limits(&self, request: Request<v1::SetLimitsRequest>) -> Answer<v1::LimitsStatus> {
         self.yard.reach(&self.shard)?;
         let request = request.into_inner();

@@ -83,6 +83,9 @@ pub enum AuthorityError {
     /// The signer has expired or is not valid yet.
     #[error("the CA above is not valid now")]
     NotValidNow,
+    /// Nothing that can be on a revocation list.
+    #[error("a revocation list cannot hold {0}")]
+    Listed(String),
     /// A time that a certificate cannot say.
     #[error("the time is out of range")]
     Time,

@@ -34,7 +34,7 @@ pub(super) fn params(
     now: UnixMillis,
     signer: Option<SignerValidity>,
 ) -> Result<CertificateParams, AuthorityError> {
-    let now = at(i64::try_from(now.0 / 1000).map_err(|_| AuthorityError::Time)?)?;
+    let now = at(seconds(now)?)?;
     if signer.is_some_and(|signer| now < signer.not_before || signer.not_after <= now) {
         return Err(AuthorityError::NotValidNow);
     }
@@ -66,7 +66,11 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn at(seconds: i64) -> Result<OffsetDateTime, AuthorityError> {
+pub(super) fn seconds(at: UnixMillis) -> Result<i64, AuthorityError> {
+    i64::try_from(at.0 / 1000).map_err(|_| AuthorityError::Time)
+}
+
+pub(super) fn at(seconds: i64) -> Result<OffsetDateTime, AuthorityError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| AuthorityError::Time)
 }
 

@@ -2,10 +2,12 @@
 
 use super::error::{HandshakeError, readable};
 use crate::clock::now;
+use crate::revocation::Revocations;
 use crate::trust::{TrustDomains, TrustError};
 use rustls::ServerConfig;
 use shardlift_model::Peer;
 use shardlift_net::Stream;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -56,18 +58,60 @@ pub fn peer_of(
     Ok(Peer { certificate, address })
 }
 
+/// Breaks a connection off once the certificate that was shown on it is taken back.
+struct Cut {
+    /// `None`: it is.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Cut {
+    fn when_revoked(peer: &Peer, revocations: Arc<Revocations>) -> Self {
+        let certificate = peer.certificate.clone();
+        let waiting = async move {
+            match certificate {
+                Some(certificate) => revocations.revoked(&certificate).await,
+                None => std::future::pending().await,
+            }
+        };
+        Self { waiting: Some(Box::pin(waiting)) }
+    }
+
+    /// Wakes up whoever was the last to look.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let waiting = self.waiting.as_mut();
+        if waiting.is_some_and(|waiting| waiting.as_mut().poll(cx).is_pending()) {
+            return Ok(());
+        }
+        self.waiting = None;
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the certificate was revoked"))
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.waiting.is_some() { "not cut" } else { "cut" })
+    }
+}
+
 /// An accepted connection for `serve_with_incoming`; requests find its [`Peer`] in their extensions.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<Stream>,
     peer: Peer,
+    cut: Cut,
     /// Counts this connection until it is dropped.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    pub(super) const fn new(stream: TlsStream<Stream>, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, peer, _permit: permit }
+    pub(super) fn new(
+        stream: TlsStream<Stream>,
+        peer: Peer,
+        revocations: Arc<Revocations>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let cut = Cut::when_revoked(&peer, revocations);
+        Self { stream, peer, cut, _permit: permit }
     }
 
     /// Who is at the other end.
@@ -98,12 +142,14 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.cut.look(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.cut.look(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -120,6 +166,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.cut.look(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -7,6 +7,7 @@ use super::error::CredentialError;
 use crate::clock::now;
 use crate::pem_text::{PemError, certificates_in, private_key_in};
 use crate::provider::provider;
+use crate::revocation::Revocations;
 use crate::trust::{ClusterTrust, LegacyTrust, TrustDomains};
 use crate::{files, identity};
 use arc_swap::ArcSwap;
@@ -64,6 +65,8 @@ pub(crate) struct Loaded {
 pub struct Credentials {
     paths: CredentialPaths,
     loaded: ArcSwap<Loaded>,
+    /// Stays the same over reloads.
+    revocations: Arc<Revocations>,
 }
 
 impl Credentials {
@@ -72,8 +75,9 @@ impl Credentials {
     /// # Errors
     /// [`CredentialError`] names the file and what is wrong with it.
     pub fn load(paths: CredentialPaths) -> Result<Arc<Self>, CredentialError> {
-        let loaded = Loaded::read(&paths)?;
-        Ok(Arc::new(Self { paths, loaded: ArcSwap::from_pointee(loaded) }))
+        let revocations = Arc::default();
+        let loaded = Loaded::read(&paths, &revocations)?;
+        Ok(Arc::new(Self { paths, loaded: ArcSwap::from_pointee(loaded), revocations }))
     }
 
     /// Reads the same files again and uses them for every handshake from now on.
@@ -81,7 +85,7 @@ impl Credentials {
     /// # Errors
     /// [`CredentialError`]; what was in use stays in use.
     pub fn reload(&self) -> Result<(), CredentialError> {
-        let loaded = Loaded::read(&self.paths)?;
+        let loaded = Loaded::read(&self.paths, &self.revocations)?;
         let expected = self.identity();
         if loaded.identity != expected {
             return Err(CredentialError::OtherIdentity {
@@ -117,6 +121,12 @@ impl Credentials {
         self.loaded.load().cluster_trust.clone()
     }
 
+    /// What the cluster has taken back, as far as this part was told.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
     /// Where these credentials are read from.
     #[must_use]
     pub const fn paths(&self) -> &CredentialPaths {
@@ -129,7 +139,7 @@ impl Credentials {
 }
 
 impl Loaded {
-    fn read(paths: &CredentialPaths) -> Result<Self, CredentialError> {
+    fn read(paths: &CredentialPaths, revocations: &Arc<Revocations>) -> Result<Self, CredentialError> {
         let key = read_key(&paths.certificate, &paths.key)?;
         let own =
             |source| CredentialError::OwnChain { certificate: paths.certificate.clone(), ca: paths.ca.clone(), source };
@@ -141,7 +151,8 @@ impl Loaded {
         let identity = identity::identity_in(leaf).map_err(|error| own(error.into()))?;
         let not_after = identity::not_after(leaf).map_err(|error| own(error.into()))?;
         let cluster = ClusterTrust::new(identity.cluster.clone(), &roots)
-            .map_err(|source| CredentialError::Authority { path: paths.ca.clone(), source })?;
+            .map_err(|source| CredentialError::Authority { path: paths.ca.clone(), source })?
+            .with_revocations(Arc::clone(revocations));
         let cluster_trust = TrustDomains { cluster, legacy: Vec::new() };
         cluster_trust.classify(&key.cert, now()).map_err(own)?;
         let legacy = paths.legacy_ca.iter().map(|path| read_legacy(path)).collect::<Result<_, _>>()?;

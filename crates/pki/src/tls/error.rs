@@ -128,8 +128,9 @@ pub enum HandshakeError {
     Trust(#[source] TrustError),
 }
 
-/// The TLS library shows what a verifier of ours said in its debug form; this brings back the sentence.
-pub(super) fn readable(error: io::Error) -> io::Error {
+/// The TLS library shows what a verifier of ours said in its debug form; this brings back the sentence. For the log, never for the peer.
+#[must_use]
+pub fn readable(error: io::Error) -> io::Error {
     let reason = error.get_ref().and_then(|inner| inner.downcast_ref()).and_then(own_reason);
     match reason {
         Some(reason) => io::Error::new(error.kind(), reason),

@@ -181,7 +181,8 @@ impl Acceptor {
                 self.counters.established.fetch_add(1, Ordering::Relaxed);
                 drop(handshaking);
                 // An error means that the server is gone; the connection goes with it.
-                let _server_gone = self.sender.send(Connection::new(stream, peer, permit)).await;
+                let _server_gone =
+                    self.sender.send(Connection::new(stream, peer, self.tls.revocations(), permit)).await;
             }
             Err(error) => self.note(&error, address),
         }

@@ -5,6 +5,7 @@ use super::error::TlsError;
 use super::verifier::refused_by_trust;
 use crate::clock::{time_provider, unix_millis};
 use crate::provider::provider;
+use crate::revocation::Revocations;
 use crate::trust::TrustDomains;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -50,6 +51,12 @@ impl ServerTls {
     #[must_use]
     pub fn trust(&self) -> Arc<TrustDomains> {
         self.believes.of(&self.credentials)
+    }
+
+    /// What is taken back of it.
+    #[must_use]
+    pub fn revocations(&self) -> Arc<Revocations> {
+        Arc::clone(self.credentials.revocations())
     }
 }
 

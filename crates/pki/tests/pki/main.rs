@@ -9,6 +9,7 @@ mod clients;
 mod clocks;
 mod credentials;
 mod grpc;
+mod lists;
 mod requests;
 mod servers;
 mod world;

@@ -32,6 +32,7 @@ impl Control {
             bytes_per_second: standing.rate.unwrap_or(0),
             pace: standing.reason,
             load_bytes_per_second: self.about.load_capacity.unwrap_or(0),
+            revocations: self.revocations(),
         })
     }
 

@@ -126,7 +126,23 @@ impl Clients {
             return;
         }
         self.record_certificate(&peer).await;
-        self.serve_http(stream, peer, spoken, stop).await;
+        // Whatever is in progress ends unanswered: half an upload leaves nothing behind.
+        tokio::select! {
+            biased;
+            () = self.revoked(&peer) => {
+                tracing::warn!(target: "audit", %address, "a client is cut off: its certificate was revoked");
+                self.rest.metrics.refuse("revoked");
+            }
+            () = self.serve_http(stream, peer.clone(), spoken, stop) => {}
+        }
+    }
+
+    /// Comes back once the certificate of this client is taken back; never for one without.
+    async fn revoked(&self, peer: &Peer) {
+        match &peer.certificate {
+            Some(certificate) => self.http.revocations().revoked(certificate).await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn shake_hands(&self, stream: Stream, address: SocketAddr) -> std::io::Result<(ClientStream, Peer, Spoken)> {

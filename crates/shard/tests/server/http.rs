@@ -1,6 +1,6 @@
 //! A backup client's side of the wire: one TLS connection with HTTP/1.1 or HTTP/2 on it.
 
-use crate::world::{Pair, Running, World};
+use crate::world::{Pair, Running, World, path_of};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -259,4 +259,21 @@ pub(crate) fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     let (sender, receiver) = mpsc::channel(4);
     let frames = tokio_stream::wrappers::ReceiverStream::new(receiver).map(|piece| Ok(Frame::data(piece)));
     (sender, BodyExt::boxed(StreamBody::new(frames)))
+}
+
+/// Its body, and what becomes of it.
+pub(crate) type Upload = (mpsc::Sender<Bytes>, JoinHandle<Result<Reply, Failed>>);
+
+/// An upload that has begun and goes on for as long as the test likes.
+pub(crate) async fn begun(
+    world: &World,
+    shard: &Running,
+    client: &Pair,
+    version: Version,
+    bytes: &'static [u8],
+) -> Upload {
+    let mut http = Http::open(world, shard, Some(client), version).await.unwrap();
+    let (sender, body) = pieces();
+    sender.send(Bytes::copy_from_slice(&bytes[..3])).await.unwrap();
+    (sender, tokio::spawn(async move { http.send("POST", &path_of("data", bytes), &[], body).await }))
 }

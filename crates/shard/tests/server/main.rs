@@ -13,5 +13,6 @@ mod moving;
 mod operation;
 mod probe;
 mod readmission;
+mod revoked;
 mod takeover;
 mod world;

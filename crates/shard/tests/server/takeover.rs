@@ -1,27 +1,14 @@
 //! What clients meet when a node goes back without its writer: requests in progress end, none is told of a success, connections end.
 
-use crate::http::{BOTH, Failed, Http, Reply, Version, pieces, whole};
+use crate::http::{BOTH, Http, Upload, Version, begun, whole};
 use crate::moving::moved;
-use crate::world::{NODE, Pair, Running, World, eventually, path_of};
-use bytes::Bytes;
+use crate::world::{NODE, World, eventually};
 use shardlift_api::v1;
 use std::time::Duration;
-use tokio::sync::mpsc::Sender;
-use tokio::task::JoinHandle;
 
 #[allow(clippy::unnecessary_wraps)] // As messages want it.
 fn token(at: (u64, u64)) -> Option<v1::Token> {
     Some(v1::Token { term: 1, generation: at.0, step: at.1 })
-}
-
-type Upload = (Sender<Bytes>, JoinHandle<Result<Reply, Failed>>);
-
-/// An upload that has begun and goes on for as long as the test likes.
-async fn begun(world: &World, shard: &Running, client: &Pair, version: Version, bytes: &'static [u8]) -> Upload {
-    let mut http = Http::open(world, shard, Some(client), version).await.unwrap();
-    let (sender, body) = pieces();
-    sender.send(Bytes::copy_from_slice(&bytes[..3])).await.unwrap();
-    (sender, tokio::spawn(async move { http.send("POST", &path_of("data", bytes), &[], body).await }))
 }
 
 /// Broken off: 503, or the connection was cut. Never a success.

@@ -34,13 +34,13 @@ pub(crate) struct Pair {
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
-    authority: Authority,
+    pub(crate) authority: Authority,
     cluster: String,
     legacy: Issuer<'static, KeyPair>,
     legacy_pem: String,
 }
 
-fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     UnixMillis(since.as_millis().try_into().unwrap())
 }
@@ -132,6 +132,18 @@ impl World {
 
     /// A shard on a folder and at addresses for clients and control, so that it can come again.
     pub(crate) async fn shard_at(&self, name: &str, data: &str, listen: [SocketAddr; 2], lines: &str) -> Running {
+        let shard = self.build(name, data, listen, lines).await.unwrap();
+        self.run(name, shard).await
+    }
+
+    /// One that may not be able to start.
+    pub(crate) async fn build(
+        &self,
+        name: &str,
+        data: &str,
+        listen: [SocketAddr; 2],
+        lines: &str,
+    ) -> Result<Shard, ServerError> {
         let data = self.path(data);
         std::fs::create_dir_all(&data).unwrap();
         let paths = self.files(Role::Shard, name);
@@ -145,7 +157,10 @@ impl World {
             paths.ca,
             self.path("legacy.pem")
         );
-        let shard = Shard::build(ShardConfig::parse(&text, &self.path("shard.toml")).unwrap()).await.unwrap();
+        Shard::build(ShardConfig::parse(&text, &self.path("shard.toml")).unwrap()).await
+    }
+
+    async fn run(&self, name: &str, shard: Shard) -> Running {
         let reloadable = shard.reloadable();
         let stop = CancellationToken::new();
         let (sender, mut announced) = tokio::sync::mpsc::unbounded_channel();

@@ -6,6 +6,7 @@ use crate::engine::{Engine, EngineConfig, EngineError, Put, PutError};
 use crate::replication::fetching::{Fetching, Head};
 use crate::replication::lines::Lines;
 use crate::replication::{self, ReplicaJobs, ReplicationCounters};
+use crate::revocations::RevokedFiles;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use sha2_of::sha256;
@@ -108,6 +109,7 @@ impl World {
             let engine = open(&data).await;
             let passwords = Arc::new(Passwords::open(data.join(".htpasswd")).unwrap());
             let jobs = ReplicaJobs::new(&engine, &passwords, &credentials);
+            let revoked = RevokedFiles::open(&credentials, &engine.config().state).unwrap();
             jobs.resume().await.unwrap();
             let counters = Arc::new(ReplicationCounters::default());
             let incoming = Incoming::new(listen(&bind).await, tls).unwrap();
@@ -122,7 +124,7 @@ impl World {
             let incoming = replication.take_streams(incoming);
             let serving = Server::builder()
                 .layer(GuardLayer)
-                .add_service(control::service(about, &engine, &jobs, Arc::new(|_| 0)))
+                .add_service(control::service(about, &engine, &jobs, Arc::new(|_| 0), &revoked))
                 .add_service(ReplicationServer::new(replication))
                 .serve_with_incoming(incoming);
             tokio::spawn(async move { serving.await.unwrap() });
