@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What operators see; `shardlift -o json` prints these with the names of their fields as they are in `operator.proto`.
-const SHOWN: [&str; 33] = [
+const SHOWN: [&str; 37] = [
     "StatusView",
     "ShardView",
     "RouterView",
@@ -37,6 +37,10 @@ const SHOWN: [&str; 33] = [
     "EstimateView",
     "EstimatePlanResponse",
     "BatchOutlook",
+    "CertificateView",
+    "RevokeCertificatesResponse",
+    "RevocationsView",
+    "RevocationsAt",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -52,7 +52,7 @@ pub const ROWS: &[Row] = rows! {
         "RollBackNode", "PreviewLoss", "PreviewBatchLoss", "WriteOffWriter", "RestoreNode", "GetReceipt", "ListReceipts",
         "Diagnose", "RetryNode",
         "CreateEnrolmentToken",
-        "CreateStatusToken", "IssueRoleCertificate",
+        "CreateStatusToken", "IssueRoleCertificate", "ListCertificates", "RevokeCertificates", "GetRevocations",
     ];
     "Enrolment" => Caller::TokenInBody, ["Enrol"];
 };

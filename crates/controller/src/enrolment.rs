@@ -62,7 +62,8 @@ impl EnrolmentService {
             return Err(refused());
         }
         let issued = self.issuer.issue_node(&node, &request.csr_der)?;
-        let input = Input::Enrol { token, public_key, serial: issued.serial.clone() };
+        let (serial, not_after) = (issued.serial.clone(), issued.not_after);
+        let input = Input::Enrol { token, public_key, serial, not_after };
         self.inputs.submit(input).await.map_err(|unheard| match unheard {
             Unheard::Refused(refusal) => {
                 tracing::warn!(%node, reason = refusal.message, "an enrolment was refused");

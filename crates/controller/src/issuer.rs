@@ -3,13 +3,18 @@
 //! Every certificate that is made is in the audit log (`target = "audit"`), whether or not it is handed out.
 
 use crate::clock;
+use crate::state::Shared;
 use shardlift_api::fault::{Fault, FaultKind};
-use shardlift_model::{ClusterId, Identity, NodeId, Role, Sha256};
-use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued};
+use shardlift_migration::World;
+use shardlift_migration::certificates::RevocationListState;
+use shardlift_model::{ClusterId, Identity, NodeId, Role, Sha256, UnixMillis};
+use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued, Listed};
 use shardlift_pki::bundle::{self, BundleError};
 use shardlift_pki::profile::{Kind, Profile, ProfileError};
 use shardlift_pki::request::{self, RequestError};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 
@@ -67,9 +72,27 @@ pub enum IssuerError {
     },
 }
 
+/// How long a list is good for: renewed daily, it survives a week without a controller.
+const LIST_VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A revocation list, as it is brought to shards.
+#[derive(Debug)]
+pub(crate) struct SignedList {
+    /// Of the list.
+    pub(crate) number: u64,
+    /// When it was made.
+    pub(crate) at: UnixMillis,
+    /// When a newer one should be there.
+    pub(crate) next_update: UnixMillis,
+    /// The list, and the certificate of its CA.
+    pub(crate) pem: String,
+}
+
 /// The cluster's CA at work.
 pub(crate) struct Issuer {
     authority: Authority,
+    /// Signed once: a second signature under the same number would be another list.
+    list: Mutex<Option<Arc<SignedList>>>,
     /// What a client trusts during the overlap: the cluster and the older CAs.
     client_ca_pem: String,
 }
@@ -94,7 +117,37 @@ impl Issuer {
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let client_ca_pem = bundle::ca_pem(&texts)?;
-        Ok(Self { authority, client_ca_pem })
+        Ok(Self { authority, list: Mutex::default(), client_ca_pem })
+    }
+
+    /// The CA's name, as lists and shards write it.
+    pub(crate) fn name(&self) -> String {
+        format!("issuing-{}", self.authority.generation())
+    }
+
+    /// The list that follows from what is recorded; `None` before the first one was ordered.
+    pub(crate) fn list(&self, shared: &Shared) -> Result<Option<Arc<SignedList>>, AuthorityError> {
+        let mut signed = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = shared.world(|world| world.revocation_list);
+        if wanted.number == 0 {
+            return Ok(None);
+        }
+        if let Some(list) = signed.as_ref().filter(|list| list.number == wanted.number) {
+            return Ok(Some(Arc::clone(list)));
+        }
+        let list = Arc::new(shared.world(|world| self.sign(world))?);
+        *signed = Some(Arc::clone(&list));
+        Ok(Some(list))
+    }
+
+    fn sign(&self, world: &World) -> Result<SignedList, AuthorityError> {
+        let RevocationListState { number, at } = world.revocation_list;
+        let listed = world.certificates.iter().filter_map(|(serial, known)| {
+            let revoked = known.revoked?;
+            Some(Listed { serial, at: revoked.at, reason: revoked.reason })
+        });
+        let pem = self.authority.sign_list(number, at, LIST_VALIDITY, listed)?;
+        Ok(SignedList { number, at, next_update: at.plus(LIST_VALIDITY), pem })
     }
 
     /// The root's fingerprint.

@@ -35,6 +35,7 @@ mod operator;
 mod publish;
 mod receipts;
 mod recovery;
+mod revocations;
 mod runtime;
 mod scrape;
 mod sentences;

@@ -97,6 +97,22 @@ impl Observed {
         self.shards.get(follower)?.nodes.get(&node.node)?.replica.as_ref()
     }
 
+    /// The number of the list of this CA that a shard holds; 0: none, or it has not said.
+    pub(crate) fn list_at(&self, shard: &ShardId, issuer: &str) -> u64 {
+        let about = self.shards.get(shard).and_then(|seen| seen.about.as_ref());
+        let held = about.and_then(|about| about.revocations.iter().find(|held| held.issuer == issuer));
+        held.map_or(0, |held| held.number)
+    }
+
+    /// A shard has taken a list.
+    pub(crate) fn note_list(&mut self, shard: &ShardId, taken: v1::TakeRevocationsResponse) {
+        // One that was not described yet says it itself in a moment.
+        let Some(about) = self.shards.get_mut(shard).and_then(|seen| seen.about.as_mut()) else { return };
+        about.revocations.retain(|held| held.issuer != taken.issuer);
+        let v1::TakeRevocationsResponse { issuer, number } = taken;
+        about.revocations.push(v1::HeldRevocations { issuer, number, ..Default::default() });
+    }
+
     /// Takes in one node's status.
     pub(crate) fn note_node(&mut self, shard: &ShardId, node: &NodeId, status: v1::NodeStatus) {
         if let Some(replica) = &status.replica {

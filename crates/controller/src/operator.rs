@@ -2,6 +2,7 @@
 //! of the loop, and are answered when they are durable.
 
 mod batches;
+mod certificates;
 mod diagnose;
 mod estimates;
 mod fleet;
@@ -324,8 +325,29 @@ impl v1::operator_server::Operator for OperatorService {
     ) -> Answer<v1::IssueRoleCertificateResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
         let subject = format!("{} {}", request.role, request.name);
-        let result = self.issue_for_role(&request);
+        let result = self.issue_for_role(&request).await;
         audit(&asker, "issue certificate", &subject, &result);
         Ok(Response::new(result?))
+    }
+    async fn list_certificates(
+        &self,
+        request: Request<v1::ListCertificatesRequest>,
+    ) -> Answer<v1::ListCertificatesResponse> {
+        Ok(Response::new(self.list_certificates_page(&request.into_inner())?))
+    }
+
+    async fn revoke_certificates(
+        &self,
+        request: Request<v1::RevokeCertificatesRequest>,
+    ) -> Answer<v1::RevokeCertificatesResponse> {
+        let (asker, request) = (asker(&request), request.into_inner());
+        let subject = format!("{} {} {}", request.serials.join(" "), request.nodes.join(" "), request.batch);
+        let result = self.revoke_checked(&request).await;
+        audit(&asker, "revoke certificates", subject.trim(), &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn get_revocations(&self, _request: Request<v1::GetRevocationsRequest>) -> Answer<v1::RevocationsView> {
+        Ok(Response::new(self.revocations()?))
     }
 }

@@ -57,6 +57,9 @@ pub(crate) fn tell(event: &Event, before: &World) -> Told {
         | Event::RouterRecorded { .. }
         | Event::PlanApplied { .. }
         | Event::OrderGiven { .. }
+        | Event::CertificateIssued { .. }
+        | Event::CertificatesRevoked { .. }
+        | Event::RevocationListRenewed { .. }
         | Event::StatusTokenGranted { .. } => tell_of_service(event),
         Event::BatchStarted { .. }
         | Event::BatchPaused { .. }
@@ -130,6 +133,13 @@ fn tell_of_service(event: &Event) -> Told {
             Told { concerns: Concerns::Service, operator, customer }
         }
         Event::OrderGiven { order, by, .. } => Told::operators(format!("{} ordered by {by}.", order_words(order))),
+        Event::CertificateIssued { serial, holder, .. } => {
+            Told::operators(format!("The {} {} got the certificate {serial}.", holder.role, holder.name))
+        }
+        Event::CertificatesRevoked { serials, reason, .. } => {
+            Told::operators(format!("Revoked ({reason}): {}.", serials.join(", ")))
+        }
+        Event::RevocationListRenewed { .. } => Told::operators("The revocation list was renewed.".to_owned()),
         Event::StatusTokenGranted { grant, .. } => {
             Told::operators(format!("A status token was made for customer {}.", grant.customer))
         }

@@ -12,7 +12,7 @@ use crate::issuer::{Issuer, IssuerError};
 use crate::lead::{Lead, LeadError, prepare};
 use crate::metrics::Metrics;
 use crate::runtime::RuntimeError;
-use crate::{estimates, inventory, publish};
+use crate::{estimates, inventory, publish, revocations};
 use services::Services;
 use shardlift_api::view;
 use shardlift_migration::{Input, World};
@@ -192,6 +192,8 @@ impl Controller {
             tasks.spawn(inventory::run(context.clone(), stop.clone()));
             tasks.spawn(publish::run(context.shared.clone(), metrics.clone(), view, stop.clone()));
             tasks.spawn(estimates::run(context.clone(), kept, stop.clone()));
+            let (own, ca) = (credentials.clone(), issuer.clone());
+            tasks.spawn(revocations::run(context.clone(), ca, own, stop.clone()));
             let mut services = Services { credentials: &credentials, stop: &stop, announce, tasks };
             services.metrics(config.metrics_listen, metrics.clone()).await?;
             services.enrolment(&config, &context, issuer.clone()).await?;

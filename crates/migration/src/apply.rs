@@ -2,6 +2,7 @@
 //! at all is [`World::legal`]'s to say. The only function that changes a world.
 
 mod back;
+mod certificates;
 mod moves;
 mod takeover;
 
@@ -60,6 +61,7 @@ impl World {
                 self.take_in_move_event(event);
                 self.take_in_way_back(event);
                 self.take_in_takeover(event);
+                self.take_in_certificate_event(event);
             }
         }
     }

@@ -13,6 +13,7 @@ mod moves;
 mod plan;
 mod receipt;
 mod refusal;
+mod revocation;
 mod soak;
 mod takeover;
 
@@ -65,7 +66,12 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
         Input::SoakSeen { node, fact } => Ok(soak::seen(world, node, fact, now)),
         Input::RetryNode { node, accept_damaged } => moves::retry(world, node, *accept_damaged),
         Input::GrantEnrolment { node, token, expires_at } => enrolment::grant(world, node, *token, *expires_at, now),
-        Input::Enrol { token, public_key, serial } => enrolment::enrol(world, token, public_key, serial, now),
+        Input::Enrol { token, public_key, serial, not_after } => {
+            enrolment::enrol(world, token, public_key, (serial, *not_after), now)
+        }
+        Input::RecordCertificate { serial, holder, not_after } => revocation::record(world, serial, holder, *not_after),
+        Input::Revoke(wish) => revocation::revoke(world, wish, now),
+        Input::RenewRevocationList => Ok(revocation::renew_list(world, now)),
         Input::GrantStatus { customer, token, expires_at } => {
             enrolment::grant_status(world, customer, *token, *expires_at, now)
         }

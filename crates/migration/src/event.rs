@@ -1,6 +1,7 @@
 //! What happened. Past tense, one file, the only thing that is stored; [`crate::apply`] gives it its meaning.
 
 use crate::batch::{Batch, Verdict};
+use crate::certificates::CertificateHolder;
 use crate::command::FinalState;
 use crate::node::Held;
 use crate::record::Order;
@@ -9,7 +10,9 @@ use crate::soak::SoakFact;
 use crate::stage::Stage;
 use crate::world::{AppliedPlan, EnrolmentGrant, Limits, Router, Shard, StatusGrant};
 use serde::{Deserialize, Serialize};
-use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Step, Term, UnixMillis};
+use shardlift_model::{
+    BatchId, CustomerId, Generation, NodeId, RevocationReason, ServerName, Sha256, ShardId, Step, Term, UnixMillis,
+};
 
 /// A recorded fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,6 +336,31 @@ pub enum Event {
         node: NodeId,
         /// Serial of the certificate.
         serial: String,
+    },
+    /// A certificate of the cluster was handed out.
+    CertificateIssued {
+        /// Its serial: lower-case hex without leading zeros.
+        serial: String,
+        /// Whom it names.
+        holder: CertificateHolder,
+        /// When it ends.
+        not_after: UnixMillis,
+    },
+    /// Certificates are no longer believed. A new list names them.
+    CertificatesRevoked {
+        /// Their serials.
+        serials: Vec<String>,
+        /// Nodes whose enrolment tokens end, too.
+        nodes: Vec<NodeId>,
+        /// Why.
+        reason: RevocationReason,
+        /// Since when.
+        at: UnixMillis,
+    },
+    /// A new revocation list took the place of one of the same content.
+    RevocationListRenewed {
+        /// When.
+        at: UnixMillis,
     },
     /// A status API token was made.
     StatusTokenGranted {

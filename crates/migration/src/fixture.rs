@@ -111,8 +111,9 @@ impl Bench {
             let token = Sha256([number; 32]);
             let expires_at = UnixMillis(self.now.0 + 1000);
             self.input(Input::GrantEnrolment { node: node.clone(), token, expires_at }).unwrap();
-            self.input(Input::Enrol { token, public_key: token, serial: format!("{number:02x}") }).unwrap();
-            self.input(Input::CertificateSeen { node, serial: format!("{number:02x}") }).unwrap();
+            let serial = format!("a{number:02x}");
+            self.input(Input::Enrol { token, public_key: token, serial, not_after: UnixMillis(u64::MAX) }).unwrap();
+            self.input(Input::CertificateSeen { node, serial: format!("a{number:02x}") }).unwrap();
         }
     }
 
@@ -124,7 +125,8 @@ impl Bench {
             if self.world.nodes[&node].serials.is_empty() {
                 let expires_at = UnixMillis(self.now.0 + 1000);
                 self.input(Input::GrantEnrolment { node: node.clone(), token, expires_at }).unwrap();
-                self.input(Input::Enrol { token, public_key: token, serial: format!("{number:02x}") }).unwrap();
+                let serial = format!("a{number:02x}");
+                self.input(Input::Enrol { token, public_key: token, serial, not_after: UnixMillis(u64::MAX) }).unwrap();
             }
             let serial = self.world.nodes[&node].serials.last().cloned().unwrap();
             self.input(Input::CertificateSeen { node, serial }).unwrap();

@@ -1,11 +1,14 @@
 //! What the state machines react to: operators, observations, and answers to effects.
 
+use crate::certificates::CertificateHolder;
 use crate::command::FinalState;
 use crate::settings::Settings;
 use crate::soak::SoakFact;
 use crate::world::{Limits, Router, Shard};
 use serde::{Deserialize, Serialize};
-use shardlift_model::{BatchId, CustomerId, Generation, NodeId, ServerName, Sha256, ShardId, Term, Token, UnixMillis};
+use shardlift_model::{
+    BatchId, CustomerId, Generation, NodeId, RevocationReason, ServerName, Sha256, ShardId, Term, Token, UnixMillis,
+};
 use shardlift_planner::Plan;
 use std::collections::BTreeMap;
 
@@ -191,7 +194,22 @@ pub enum Input {
         public_key: Sha256,
         /// Serial of the certificate that will be handed out.
         serial: String,
+        /// When it ends.
+        not_after: UnixMillis,
     },
+    /// A certificate was made for a part or an operator; not yet handed out.
+    RecordCertificate {
+        /// Its serial.
+        serial: String,
+        /// Whom it names.
+        holder: CertificateHolder,
+        /// When it ends.
+        not_after: UnixMillis,
+    },
+    /// Take certificates back.
+    Revoke(Revocation),
+    /// See whether a new revocation list is due.
+    RenewRevocationList,
     /// Make a status API token.
     GrantStatus {
         /// For whom.
@@ -305,4 +323,15 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+/// Certificates that are to be taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revocation {
+    /// These.
+    pub serials: Vec<String>,
+    /// All of these nodes.
+    pub nodes: Vec<NodeId>,
+    /// Why.
+    pub reason: RevocationReason,
 }

@@ -162,6 +162,9 @@ pub enum Illegal {
     /// A token or certificate that does not fit.
     #[error("enrolment: {0}")]
     Enrolment(&'static str),
+    /// A certificate that cannot be recorded or taken back like this.
+    #[error("certificates: {0}")]
+    Certificates(&'static str),
     /// A status token that exists.
     #[error("the status token exists already")]
     StatusToken,
@@ -184,6 +187,9 @@ impl World {
             | Event::EnrolmentGranted { .. }
             | Event::NodeEnrolled { .. }
             | Event::CertificateSeen { .. }
+            | Event::CertificateIssued { .. }
+            | Event::CertificatesRevoked { .. }
+            | Event::RevocationListRenewed { .. }
             | Event::SettingsChanged { .. }
             | Event::OrderGiven { .. }
             | Event::ReceiptIssued { .. }

@@ -10,6 +10,7 @@
 pub mod advance;
 pub mod apply;
 pub mod batch;
+pub mod certificates;
 pub mod command;
 pub mod decide;
 pub mod effect;

@@ -1,6 +1,7 @@
 //! All that the controller has recorded: the fold of its journal.
 
 use crate::batch::Batch;
+use crate::certificates::{CertificateRecord, RevocationListState};
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
 use shardlift_model::{
@@ -136,6 +137,12 @@ pub struct World {
     pub enrolments: BTreeMap<Sha256, EnrolmentGrant>,
     /// Status API tokens by the hash of the token.
     pub status_tokens: BTreeMap<Sha256, StatusGrant>,
+    /// Certificates of the cluster by their serial, until some time after their end.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, CertificateRecord>,
+    /// The revocation list that holds.
+    #[serde(default)]
+    pub revocation_list: RevocationListState,
 }
 
 impl World {
@@ -157,6 +164,8 @@ impl World {
             route_version: 0,
             enrolments: BTreeMap::new(),
             status_tokens: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            revocation_list: RevocationListState::default(),
         }
     }
 

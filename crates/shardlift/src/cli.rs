@@ -1,6 +1,7 @@
 //! What can be asked on the command line. Help, completions and man pages come from here and from nowhere else.
 
 mod batches;
+mod certificates;
 mod cluster;
 mod nodes;
 mod plans;
@@ -10,6 +11,7 @@ mod values;
 mod what_if;
 
 pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBatch};
+pub use certificates::{CertCommand, CertFilter, GetCrl, RevokeCertificates};
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
 pub use nodes::{
     AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
@@ -149,6 +151,9 @@ pub enum Command {
     /// Signed receipts of nodes that moved: get them, check them offline
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Certificates of the cluster: who has which, and what is taken back
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// The whole cluster at a glance
     Status(StatusArguments),
     /// Compare what is recorded with what all parts say, and say what helps

@@ -8,6 +8,7 @@
 //! where it is used and never leaves that machine; a file or folder that is made is complete and on disk, or not there.
 
 mod batches;
+mod certificates;
 pub mod cli;
 mod confirm;
 mod connection;

@@ -3,6 +3,7 @@
 //! JSON is the message itself under the names of `operator.proto`. Text in tables comes from elsewhere and is cleaned of
 //! anything that could steer a terminal.
 
+mod certificates;
 mod estimates;
 mod fleet;
 mod limits;
@@ -11,6 +12,7 @@ mod tables;
 mod verify;
 mod way_back;
 
+pub(crate) use certificates::{certificate_table, revocations_text};
 pub(crate) use estimates::estimate_text;
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
 pub(crate) use limits::limits_text;

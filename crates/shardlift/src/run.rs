@@ -5,8 +5,8 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts, rollback, serve,
-    status, tokens, verify,
+    batches, certificates, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts,
+    rollback, serve, status, tokens, verify,
 };
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
@@ -89,6 +89,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Plan(command) => plans::run(global, command).await,
         Command::Batch(command) => batches::run(global, command).await,
         Command::Receipt(command) => receipts::run(global, command).await,
+        Command::Cert(command) => certificates::run(global, command).await,
         Command::Status(arguments) => status::status(global, &arguments).await,
         Command::Doctor(arguments) => doctor::doctor(global, arguments).await,
         Command::Token(TokenCommand::Status(arguments)) => tokens::status(global, arguments).await,

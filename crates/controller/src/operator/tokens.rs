@@ -8,6 +8,7 @@ use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
 use shardlift_migration::Input;
+use shardlift_migration::certificates::CertificateHolder;
 use shardlift_model::{CustomerId, Role};
 use shardlift_pki::enrolment::{AccessToken, EnrolmentToken};
 use std::time::Duration;
@@ -57,7 +58,8 @@ impl OperatorService {
         Ok(v1::CreateStatusTokenResponse { token, expires_at_unix_ms: expires_at.0 })
     }
 
-    pub(super) fn issue_for_role(
+    /// The certificate leaves only when it is recorded: what is not could not be taken back by its name.
+    pub(super) async fn issue_for_role(
         &self,
         request: &v1::IssueRoleCertificateRequest,
     ) -> Result<v1::IssueRoleCertificateResponse, Fault> {
@@ -67,6 +69,9 @@ impl OperatorService {
             return Err(Fault::new(FaultKind::Refused, text));
         }
         let issued = self.issuer.issue_part(role, &request.name, &request.dns_names, &request.csr_der)?;
+        let holder = CertificateHolder { role, name: request.name.clone() };
+        let (serial, not_after) = (issued.serial.clone(), issued.not_after);
+        self.submit(Input::RecordCertificate { serial, holder, not_after }).await?;
         let ca_pem = self.issuer.cluster_ca_pem();
         Ok(v1::IssueRoleCertificateResponse { chain_pem: issued.chain_pem, ca_pem })
     }

@@ -16,6 +16,7 @@ fn events_about_what_is_not_there_are_ignored() {
                     | Event::RouterRecorded { .. }
                     | Event::NodeFound { .. }
                     | Event::PlanApplied { .. }
+                    | Event::CertificateIssued { .. }
                     | Event::EnrolmentGranted { .. }
                     | Event::BatchCommitted { .. }
             );

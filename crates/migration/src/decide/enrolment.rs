@@ -1,12 +1,10 @@
 //! One-time tokens, certificates, status tokens.
 
 use super::Refusal;
+use crate::certificates::CertificateHolder;
 use crate::event::Event;
 use crate::world::{EnrolmentGrant, StatusGrant, World};
-use shardlift_model::{CustomerId, NodeId, Sha256, UnixMillis};
-
-/// Longest serial that is recorded, in bytes.
-const SERIAL_BYTES_MAX: usize = 64;
+use shardlift_model::{CustomerId, NodeId, Role, Sha256, UnixMillis};
 
 pub(super) fn grant(
     world: &World,
@@ -37,21 +35,22 @@ pub(super) fn enrol(
     world: &World,
     token: &Sha256,
     public_key: &Sha256,
-    serial: &str,
+    (serial, not_after): (&str, UnixMillis),
     now: UnixMillis,
 ) -> Result<Vec<Event>, Refusal> {
     let grant = world.enrolments.get(token).filter(|grant| grant.expires_at > now).ok_or_else(uniform)?;
-    let serial_fits = !serial.is_empty() && serial.len() <= SERIAL_BYTES_MAX;
     let event = Event::NodeEnrolled {
         token: *token,
         node: grant.node.clone(),
         public_key: *public_key,
         serial: serial.to_owned(),
     };
-    if !serial_fits || world.legal(&event).is_err() {
+    let holder = CertificateHolder { role: Role::Node, name: grant.node.as_str().to_owned() };
+    let issued = Event::CertificateIssued { serial: serial.to_owned(), holder, not_after };
+    if world.legal(&event).is_err() || world.legal(&issued).is_err() {
         return Err(uniform());
     }
-    Ok(vec![event])
+    Ok(vec![event, issued])
 }
 
 pub(super) fn certificate_seen(world: &World, node: &NodeId, serial: &str) -> Vec<Event> {

@@ -291,18 +291,22 @@ fn enrolment_refusals_are_all_alike() {
     let (token, key) = (Sha256([1; 32]), Sha256([2; 32]));
     let expires_at = UnixMillis(bench.now.0 + 1000);
     bench.input(Input::GrantEnrolment { node: node("n1"), token, expires_at }).unwrap();
-    let enrol = |token, public_key, serial: &str| Input::Enrol { token, public_key, serial: serial.to_owned() };
-    let unknown = refusal(&bench, enrol(Sha256([9; 32]), key, "01"));
-    bench.input(enrol(token, key, "01")).unwrap();
-    let reused = refusal(&bench, enrol(token, Sha256([3; 32]), "02"));
+    let not_after = UnixMillis(u64::MAX);
+    let enrol = |token, public_key, serial: &str| {
+        let serial = serial.to_owned();
+        Input::Enrol { token, public_key, serial, not_after }
+    };
+    let unknown = refusal(&bench, enrol(Sha256([9; 32]), key, "a01"));
+    bench.input(enrol(token, key, "a01")).unwrap();
+    let reused = refusal(&bench, enrol(token, Sha256([3; 32]), "a02"));
     let mut late = bench.clone();
     late.now = expires_at;
-    let expired = refusal(&late, enrol(token, key, "02"));
+    let expired = refusal(&late, enrol(token, key, "a02"));
     assert!(unknown == reused && reused == expired, "{unknown} / {reused} / {expired}");
     for number in 2..=16 {
-        bench.input(enrol(token, key, &format!("{number:02}"))).unwrap();
+        bench.input(enrol(token, key, &format!("a{number:02}"))).unwrap();
     }
-    assert_eq!(refusal(&bench, enrol(token, key, "17")), unknown);
+    assert_eq!(refusal(&bench, enrol(token, key, "a17")), unknown);
 }
 
 #[test]
@@ -312,23 +316,24 @@ fn a_certificate_counts_when_it_was_handed_out_last() {
     let enrol = |bench: &mut Bench, token: u8, serial: &str| {
         let token = Sha256([token; 32]);
         drop(bench.input(Input::GrantEnrolment { node: node("n1"), token, expires_at }));
-        bench.input(Input::Enrol { token, public_key: token, serial: serial.to_owned() }).unwrap();
+        let (serial, not_after) = (serial.to_owned(), UnixMillis(u64::MAX));
+        bench.input(Input::Enrol { token, public_key: token, serial, not_after }).unwrap();
     };
     let see = |bench: &mut Bench, serial: &str| {
         bench.input(Input::CertificateSeen { node: node("n1"), serial: serial.to_owned() }).unwrap();
         bench.world.nodes[&node("n1")].certificate.clone()
     };
     let in_use = |serial: &str| CertificateState::InUse { serial: serial.to_owned() };
-    assert_eq!(see(&mut bench, "01"), CertificateState::None);
-    enrol(&mut bench, 1, "01");
-    assert_eq!(see(&mut bench, "ff"), CertificateState::Issued { serial: "01".to_owned() });
-    enrol(&mut bench, 1, "02");
-    assert_eq!(see(&mut bench, "01"), in_use("01"));
-    assert_eq!(see(&mut bench, "02"), in_use("02"));
-    assert_eq!(see(&mut bench, "01"), in_use("02"));
-    enrol(&mut bench, 2, "03");
-    assert_eq!(see(&mut bench, "02"), CertificateState::Issued { serial: "03".to_owned() });
-    assert_eq!(see(&mut bench, "03"), in_use("03"));
+    assert_eq!(see(&mut bench, "a01"), CertificateState::None);
+    enrol(&mut bench, 1, "a01");
+    assert_eq!(see(&mut bench, "ff"), CertificateState::Issued { serial: "a01".to_owned() });
+    enrol(&mut bench, 1, "a02");
+    assert_eq!(see(&mut bench, "a01"), in_use("a01"));
+    assert_eq!(see(&mut bench, "a02"), in_use("a02"));
+    assert_eq!(see(&mut bench, "a01"), in_use("a02"));
+    enrol(&mut bench, 2, "a03");
+    assert_eq!(see(&mut bench, "a02"), CertificateState::Issued { serial: "a03".to_owned() });
+    assert_eq!(see(&mut bench, "a03"), in_use("a03"));
 }
 
 #[test]

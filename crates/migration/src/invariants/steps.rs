@@ -168,7 +168,13 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
             let planned = before.migration(name).is_some_and(|(_, moving)| moving.stage == Stage::Planned);
             planned || batches.iter().any(|batch| batch.nodes.contains_key(name))
         }
+        Event::CertificatesRevoked { serials, nodes, .. } => {
+            let holds = |node: &Node| serials.iter().any(|serial| node.serials.contains(serial));
+            nodes.contains(name) || before.nodes.get(name).is_some_and(holds)
+        }
         Event::LeadershipTaken { .. }
+        | Event::CertificateIssued { .. }
+        | Event::RevocationListRenewed { .. }
         | Event::LimitsSet { .. }
         | Event::SeedingAdvised { .. }
         | Event::ShardRecorded { .. }

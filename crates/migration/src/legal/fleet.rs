@@ -1,6 +1,7 @@
 //! Legality of what is known about shards, routers, nodes and tokens.
 
 use super::{Illegal, SERIALS_MAX};
+use crate::certificates::REVOKED_MAX;
 use crate::event::Event;
 use crate::node::{CertificateState, Migration, Node};
 use crate::record::{ORDERED_BY_BYTES_MAX, Order, RECEIPT_BYTES_MAX};
@@ -49,6 +50,11 @@ impl World {
                 let known = self.known_node(node)?;
                 if known.is_news(serial) { Ok(()) } else { Err(Illegal::Enrolment("this certificate is no news")) }
             }
+            Event::CertificateIssued { serial, .. } if self.certificates.contains_key(serial) => {
+                Err(Illegal::Certificates("the serial was handed out already"))
+            }
+            Event::CertificateIssued { serial, .. } => serial_fits(serial),
+            Event::CertificatesRevoked { serials, nodes, .. } => self.revoked(serials, nodes),
             Event::SettingsChanged { node, generation, settings } => {
                 let known = self.known_node(node)?;
                 let wrong = |why| Err(Illegal::Settings { node: node.clone(), why });
@@ -113,6 +119,27 @@ impl World {
         }
     }
 
+    fn revoked(&self, serials: &[String], nodes: &[NodeId]) -> Result<(), Illegal> {
+        if serials.is_empty() && nodes.is_empty() {
+            return Err(Illegal::Certificates("nothing is taken back"));
+        }
+        nodes.iter().try_for_each(|node| self.known_node(node).map(drop))?;
+        for (place, serial) in serials.iter().enumerate() {
+            serial_fits(serial)?;
+            if serials[..place].last().is_some_and(|before| before >= serial) {
+                return Err(Illegal::Certificates("serials are in order, each once"));
+            }
+            if self.certificates.get(serial).is_some_and(|known| known.revoked.is_some()) {
+                return Err(Illegal::Certificates("it was revoked before"));
+            }
+        }
+        let before = self.certificates.values().filter(|known| known.revoked.is_some()).count();
+        if before + serials.len() > REVOKED_MAX {
+            return Err(Illegal::Certificates("a list holds 40,000 revoked certificates that have not ended"));
+        }
+        Ok(())
+    }
+
     pub(super) fn known_node(&self, node: &NodeId) -> Result<&Node, Illegal> {
         self.nodes.get(node).ok_or_else(|| Illegal::UnknownNode(node.clone()))
     }
@@ -129,6 +156,15 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+/// In the one spelling in which certificates are compared, and no longer than a certificate can say it (RFC 5280: 20 bytes).
+fn serial_fits(serial: &str) -> Result<(), Illegal> {
+    let is_hex = serial.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if (1..=40).contains(&serial.len()) && is_hex && !serial.starts_with('0') {
+        return Ok(());
+    }
+    Err(Illegal::Certificates("a serial is 1 to 40 digits of lower-case hex, without leading zeros"))
 }
 
 fn free(address: &str, holder: Option<String>) -> Result<(), Illegal> {

@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use shardlift_api::PROBE_ALPN;
 use shardlift_model::{Peer, ShardId};
 use shardlift_net::{Listener, Stream};
-use shardlift_pki::tls::{ALPN_HTTP2, ServerTls, peer_of};
+use shardlift_pki::tls::{ALPN_HTTP2, ServerTls, peer_of, readable};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl Clients {
         let own = |name: &[u8]| name == PROBE_ALPN || name == FORWARD_ALPN;
         let member = start.client_hello().alpn().is_some_and(|mut names| names.any(own));
         let tls = if member { &self.mutual } else { &self.http };
-        let stream = start.into_stream(tls.config()).await?;
+        let stream = start.into_stream(tls.config()).await.map_err(readable)?;
         let peer = peer_of(stream.get_ref().1, Some(address), &tls.trust()).map_err(std::io::Error::other)?;
         // What was agreed on and nothing else: nothing is guessed from the bytes, which may never come.
         let spoken = match stream.get_ref().1.alpn_protocol() {

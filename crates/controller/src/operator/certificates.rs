@@ -1,0 +1,175 @@
+//! Certificates: who has which, and what is taken back.
+
+use super::OperatorService;
+use crate::issuer::SignedList;
+use crate::observed::Observed;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::{convert, v1};
+use shardlift_migration::certificates::CertificateRecord;
+use shardlift_migration::input::Revocation;
+use shardlift_migration::{Input, World};
+use shardlift_model::{BatchId, NodeId, RevocationReason, ShardId};
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the answer waits for shards; what a revocation is promised to take.
+const IN_FORCE: Duration = Duration::from_secs(5);
+
+/// Largest page of certificates.
+const PAGE_MAX: u32 = 1000;
+
+/// Most serials of one request.
+const SERIALS_MAX: usize = 1000;
+
+impl OperatorService {
+    /// Answered when every shard holds the list, or after what is promised: the answer says which do not.
+    pub(super) async fn revoke_checked(
+        &self,
+        request: &v1::RevokeCertificatesRequest,
+    ) -> Result<v1::RevokeCertificatesResponse, Fault> {
+        let wish = self.wish(request)?;
+        let revoked = || self.context.shared.world(revoked_serials);
+        let before = revoked();
+        self.submit(Input::Revoke(wish)).await?;
+        let serials = revoked().into_iter().filter(|serial| !before.contains(serial)).collect();
+        let number = self.context.shared.world(|world| world.revocation_list.number);
+        self.wait_for_list(number).await;
+        Ok(v1::RevokeCertificatesResponse { serials, list: Some(self.revocations()?) })
+    }
+
+    fn wish(&self, request: &v1::RevokeCertificatesRequest) -> Result<Revocation, Fault> {
+        let invalid = |text: String| Fault::new(FaultKind::Invalid, text);
+        let reason: RevocationReason = match request.reason.as_str() {
+            "" => RevocationReason::default(),
+            text => text.parse().map_err(|error| invalid(format!("reason {text:?}: {error}")))?,
+        };
+        let mut nodes: BTreeSet<NodeId> =
+            request.nodes.iter().map(|node| convert::node(node)).collect::<Result<_, _>>()?;
+        if !request.batch.is_empty() {
+            let batch: BatchId = convert::name("batch", &request.batch)?;
+            let found = self
+                .context
+                .shared
+                .world(|world| world.batches.get(&batch).map(|batch| batch.nodes.keys().cloned().collect::<Vec<_>>()));
+            let unknown = || Fault::new(FaultKind::NotFound, format!("batch {batch} is not known"));
+            nodes.extend(found.ok_or_else(unknown)?);
+        }
+        if request.serials.len() > SERIALS_MAX {
+            return Err(invalid(format!("more than {SERIALS_MAX} serials: give them in several commands")));
+        }
+        if nodes.is_empty() && request.serials.is_empty() {
+            return Err(invalid("name serials, nodes or a batch".to_owned()));
+        }
+        let serials = request.serials.iter().map(|serial| canonical(serial)).collect();
+        Ok(Revocation { serials, nodes: nodes.into_iter().collect(), reason })
+    }
+
+    async fn wait_for_list(&self, number: u64) {
+        let deadline = Instant::now() + IN_FORCE;
+        let name = self.issuer.name();
+        let mut changes = self.context.shared.changes();
+        let all_hold = || {
+            self.context.shared.both(|recorded, observed| {
+                recorded.world.shards.keys().all(|shard| observed.list_at(shard, &name) >= number)
+            })
+        };
+        while !all_hold() {
+            match tokio::time::timeout_at(deadline, changes.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// The list that holds, and where it is in force.
+    pub(super) fn revocations(&self) -> Result<v1::RevocationsView, Fault> {
+        let list = self.issuer.list(&self.context.shared).map_err(Fault::internal)?;
+        let missing = || Fault::new(FaultKind::Unavailable, "no revocation list was made yet: try again in a moment");
+        let list = list.ok_or_else(missing)?;
+        let issuer = self.issuer.name();
+        Ok(self.context.shared.both(|recorded, observed| view(&recorded.world, observed, &issuer, &list)))
+    }
+
+    pub(super) fn list_certificates_page(
+        &self,
+        request: &v1::ListCertificatesRequest,
+    ) -> Result<v1::ListCertificatesResponse, Fault> {
+        let node = match request.node.as_str() {
+            "" => None,
+            node => Some(convert::node(node)?),
+        };
+        let limit = if request.limit == 0 { PAGE_MAX } else { request.limit.min(PAGE_MAX) };
+        let limit = usize::try_from(limit).map_err(Fault::internal)?;
+        let wanted = |known: &CertificateRecord| {
+            let is_its = |node: &NodeId| known.holder.as_ref().is_some_and(|holder| holder.name == node.as_str());
+            (!request.revoked || known.revoked.is_some()) && node.as_ref().is_none_or(is_its)
+        };
+        Ok(self.context.shared.world(|world| {
+            let after = (Bound::Excluded(request.after.as_str()), Bound::Unbounded);
+            let mut found = world.certificates.range::<str, _>(after).filter(|(_, known)| wanted(known));
+            let page: Vec<_> = found.by_ref().take(limit).collect();
+            let next = match (found.next(), page.last()) {
+                (Some(_), Some((serial, _))) => (*serial).clone(),
+                _ => String::new(),
+            };
+            let certificates = page.into_iter().map(|(serial, known)| certificate(serial, known)).collect();
+            v1::ListCertificatesResponse { certificates, next }
+        }))
+    }
+}
+
+/// As openssl and browsers write serials, too: `0A:BC`.
+fn canonical(serial: &str) -> String {
+    let digits: String = serial.trim().chars().filter(|digit| *digit != ':').collect();
+    digits.to_ascii_lowercase().trim_start_matches('0').to_owned()
+}
+
+fn revoked_serials(world: &World) -> BTreeSet<String> {
+    let revoked = world.certificates.iter().filter(|(_, known)| known.revoked.is_some());
+    revoked.map(|(serial, _)| serial.clone()).collect()
+}
+
+fn certificate(serial: &str, known: &CertificateRecord) -> v1::CertificateView {
+    v1::CertificateView {
+        serial: serial.to_owned(),
+        role: known.holder.as_ref().map_or_else(String::new, |holder| holder.role.to_string()),
+        name: known.holder.as_ref().map_or_else(String::new, |holder| holder.name.clone()),
+        not_after_unix_ms: known.not_after.map_or(0, |at| at.0),
+        revoked_unix_ms: known.revoked.map_or(0, |revoked| revoked.at.0),
+        reason: known.revoked.map_or_else(String::new, |revoked| revoked.reason.to_string()),
+    }
+}
+
+fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> v1::RevocationsView {
+    let at = |shard: &ShardId| {
+        let held = observed.list_at(shard, issuer);
+        let problem = observed.shards.get(shard).and_then(|seen| seen.problem.clone());
+        let in_force = held >= list.number;
+        let problem = if in_force { None } else { problem };
+        v1::RevocationsAt { shard: shard.to_string(), number: held, in_force, problem: problem.unwrap_or_default() }
+    };
+    v1::RevocationsView {
+        issuer: issuer.to_owned(),
+        number: list.number,
+        made_unix_ms: list.at.0,
+        next_update_unix_ms: list.next_update.0,
+        certificates: revoked_serials(world).len() as u64,
+        list_pem: list.pem.clone(),
+        shards: world.shards.keys().map(at).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_taken_as_openssl_writes_them() {
+        for (written, meant) in [("0A:BC", "abc"), ("7abc", "7abc"), (" 00ff ", "ff"), ("x", "x"), ("", ""), ("00", "")]
+        {
+            assert_eq!(canonical(written), meant);
+        }
+    }
+}
