@@ -341,9 +341,8 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::RevokeCertificatesRequest>,
     ) -> Answer<v1::RevokeCertificatesResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let subject = format!("{} {} {}", request.serials.join(" "), request.nodes.join(" "), request.batch);
         let result = self.revoke_checked(&request).await;
-        audit(&asker, "revoke certificates", subject.trim(), &result);
+        audit(&asker, "revoke certificates", &certificates::subject(&request), &result);
         Ok(Response::new(result?))
     }
 

@@ -8,7 +8,7 @@ use shardlift_api::{convert, v1};
 use shardlift_migration::certificates::CertificateRecord;
 use shardlift_migration::input::Revocation;
 use shardlift_migration::{Input, World};
-use shardlift_model::{BatchId, NodeId, RevocationReason, ShardId};
+use shardlift_model::{BatchId, NodeId, RevocationReason, Role, ShardId};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::time::Duration;
@@ -19,6 +19,10 @@ const IN_FORCE: Duration = Duration::from_secs(5);
 
 /// Largest page of certificates.
 const PAGE_MAX: u32 = 1000;
+
+/// What the audit log says of a request: names, and characters of each.
+const SUBJECT_NAMES_MAX: usize = 20;
+const SUBJECT_CHARS_MAX: usize = 80;
 
 /// Most serials of one request.
 const SERIALS_MAX: usize = 1000;
@@ -103,7 +107,9 @@ impl OperatorService {
         let limit = if request.limit == 0 { PAGE_MAX } else { request.limit.min(PAGE_MAX) };
         let limit = usize::try_from(limit).map_err(Fault::internal)?;
         let wanted = |known: &CertificateRecord| {
-            let is_its = |node: &NodeId| known.holder.as_ref().is_some_and(|holder| holder.name == node.as_str());
+            let is_its = |node: &NodeId| {
+                known.holder.as_ref().is_some_and(|holder| holder.role == Role::Node && holder.name == node.as_str())
+            };
             (!request.revoked || known.revoked.is_some()) && node.as_ref().is_none_or(is_its)
         };
         Ok(self.context.shared.world(|world| {
@@ -118,6 +124,15 @@ impl OperatorService {
             v1::ListCertificatesResponse { certificates, next }
         }))
     }
+}
+
+/// What a request names, for the audit log: the first of it, whatever it is. All that was taken back is in the journal.
+pub(super) fn subject(request: &v1::RevokeCertificatesRequest) -> String {
+    let v1::RevokeCertificatesRequest { serials, nodes, batch, .. } = request;
+    let named = nodes.iter().chain(serials).chain(std::iter::once(batch)).filter(|name| !name.is_empty());
+    let first = named.take(SUBJECT_NAMES_MAX).map(|name| name.chars().take(SUBJECT_CHARS_MAX).collect::<String>());
+    let first = first.collect::<Vec<_>>().join(" ");
+    format!("{first} ({} nodes, {} serials)", nodes.len(), serials.len())
 }
 
 /// As openssl and browsers write serials, too: `0A:BC`.
@@ -164,6 +179,21 @@ fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_audit_log_names_what_was_asked_for_within_bounds() {
+        let request = v1::RevokeCertificatesRequest {
+            serials: vec!["a".repeat(1000); 1000],
+            nodes: vec!["acme/web-1".to_owned()],
+            batch: "canary".to_owned(),
+            ..Default::default()
+        };
+        let said = subject(&request);
+        assert!(said.starts_with("acme/web-1 aaaa") && said.ends_with("(1 nodes, 1000 serials)"), "{said}");
+        assert!(said.len() < 2000, "{}", said.len());
+        let request = v1::RevokeCertificatesRequest { batch: "canary".to_owned(), ..Default::default() };
+        assert_eq!(subject(&request), "canary (0 nodes, 0 serials)");
+    }
 
     #[test]
     fn serials_are_taken_as_openssl_writes_them() {

@@ -2,19 +2,18 @@
 
 use crate::certificates::{CertificateHolder, CertificateRecord, REMEMBERED, Revoked};
 use crate::event::Event;
-use crate::node::{CertificateState, Node};
+use crate::node::CertificateState;
 use crate::world::World;
-use shardlift_model::{NodeId, Role, UnixMillis};
+use shardlift_model::{NodeId, UnixMillis};
+use std::collections::BTreeSet;
 
 impl World {
     pub(super) fn take_in_certificate_event(&mut self, event: &Event) {
         match event {
             Event::CertificateIssued { serial, holder, not_after } => self.issue(serial, holder, *not_after),
             Event::CertificatesRevoked { serials, nodes, reason, at } => {
-                let revoked = Revoked { at: *at, reason: *reason };
-                serials.iter().for_each(|serial| self.revoke(serial, revoked));
-                self.enrolments.retain(|_, grant| !nodes.contains(&grant.node));
-                nodes.iter().for_each(|node| self.await_token(node));
+                self.revoke(serials, Revoked { at: *at, reason: *reason });
+                self.end_tokens(nodes);
                 self.revocation_list.next(*at);
             }
             Event::RevocationListRenewed { at } => {
@@ -32,41 +31,40 @@ impl World {
         self.certificates.insert(serial.to_owned(), record);
     }
 
-    /// With the certificate ends the token that it was got with: its answer could be asked for again.
-    fn revoke(&mut self, serial: &str, revoked: Revoked) {
-        let unknown = CertificateRecord { holder: None, not_after: None, revoked: None };
-        let record = self.certificates.entry(serial.to_owned()).or_insert(unknown);
-        record.revoked = Some(revoked);
-        let is_its = |node: &&mut Node| node.serials.iter().any(|other| other == serial);
-        let node = match &record.holder {
-            Some(holder) if holder.role == Role::Node => {
-                let name = holder.name.parse::<NodeId>().ok();
-                name.and_then(|name| self.nodes.get_mut(&name)).filter(is_its)
-            }
-            Some(_) => None,
-            None => self.nodes.values_mut().find(is_its),
-        };
-        let Some(node) = node else { return };
-        if let Some(token) = node.enrolled_with {
-            self.enrolments.remove(&token);
+    /// With a certificate ends the token that it was got with: its answer could be asked for again.
+    fn revoke(&mut self, serials: &[String], revoked: Revoked) {
+        for serial in serials {
+            let unknown = CertificateRecord { holder: None, not_after: None, revoked: None };
+            self.certificates.entry(serial.clone()).or_insert(unknown).revoked = Some(revoked);
         }
-        node.serials.retain(|other| other != serial);
-        let (CertificateState::Issued { serial: present } | CertificateState::InUse { serial: present }) =
-            &node.certificate
-        else {
-            return;
-        };
-        if present == serial {
-            node.certificate = CertificateState::None;
+        let serials: BTreeSet<&str> = serials.iter().map(String::as_str).collect();
+        for node in self.nodes.values_mut() {
+            let before = node.serials.len();
+            node.serials.retain(|serial| !serials.contains(serial.as_str()));
+            if node.serials.len() == before {
+                continue;
+            }
+            if let Some(token) = node.enrolled_with {
+                self.enrolments.remove(&token);
+            }
+            if let CertificateState::Issued { serial } | CertificateState::InUse { serial } = &node.certificate
+                && serials.contains(serial.as_str())
+            {
+                node.certificate = CertificateState::None;
+            }
         }
     }
 
-    /// The token that a node's client was to get its certificate with is gone.
-    fn await_token(&mut self, node: &NodeId) {
-        if let Some(node) = self.nodes.get_mut(node)
-            && node.certificate == CertificateState::TokenCreated
-        {
-            node.certificate = CertificateState::None;
+    /// A client that was to get its certificate with one of them waits for another one.
+    fn end_tokens(&mut self, nodes: &[NodeId]) {
+        let nodes: BTreeSet<&NodeId> = nodes.iter().collect();
+        self.enrolments.retain(|_, grant| !nodes.contains(&grant.node));
+        for name in nodes {
+            if let Some(node) = self.nodes.get_mut(name)
+                && node.certificate == CertificateState::TokenCreated
+            {
+                node.certificate = CertificateState::None;
+            }
         }
     }
 }

@@ -18,30 +18,28 @@ pub(super) fn record(
     world.checked(Event::CertificateIssued { serial, holder, not_after })
 }
 
-/// Takes back what is named and is not taken back yet; with a node, its unused tokens end, too.
+/// Takes back what is named and is not taken back yet; with a node, its unused tokens end, too. One pass over everything, however many
+/// nodes are named: nothing else is decided meanwhile.
 pub(super) fn revoke(world: &World, wish: &Revocation, now: UnixMillis) -> Result<Vec<Event>, Refusal> {
-    let mut serials: BTreeSet<String> = wish.serials.iter().cloned().collect();
+    let mut serials: BTreeSet<&str> = wish.serials.iter().map(String::as_str).collect();
     for node in &wish.nodes {
-        let known = super::moves::known(world, node)?;
-        serials.extend(known.serials.iter().cloned());
-        serials.extend(issued_to(world, node, now));
+        serials.extend(super::moves::known(world, node)?.serials.iter().map(String::as_str));
     }
-    serials.retain(|serial| world.certificates.get(serial).is_none_or(|known| known.revoked.is_none()));
-    let has_tokens = |node: &NodeId| world.enrolments.values().any(|grant| grant.node == *node);
-    let nodes: Vec<NodeId> = wish.nodes.iter().filter(|node| has_tokens(node)).cloned().collect();
+    let names: BTreeSet<&str> = wish.nodes.iter().map(NodeId::as_str).collect();
+    let is_named = |holder: &CertificateHolder| holder.role == Role::Node && names.contains(holder.name.as_str());
+    let issued = world.certificates.iter().filter(|(_, known)| {
+        known.holder.as_ref().is_some_and(is_named) && known.not_after.is_none_or(|ends| ends > now)
+    });
+    serials.extend(issued.map(|(serial, _)| serial.as_str()));
+    serials.retain(|serial| world.certificates.get(*serial).is_none_or(|known| known.revoked.is_none()));
+    let with_tokens = world.enrolments.values().map(|grant| &grant.node).filter(|node| names.contains(node.as_str()));
+    let nodes: BTreeSet<&NodeId> = with_tokens.collect();
     if serials.is_empty() && nodes.is_empty() {
         return Ok(vec![]);
     }
-    let serials = serials.into_iter().collect();
+    let serials = serials.into_iter().map(ToOwned::to_owned).collect();
+    let nodes = nodes.into_iter().cloned().collect();
     world.checked(Event::CertificatesRevoked { serials, nodes, reason: wish.reason, at: now })
-}
-
-fn issued_to<'w>(world: &'w World, node: &'w NodeId, now: UnixMillis) -> impl Iterator<Item = String> + 'w {
-    let is_its = |holder: &CertificateHolder| holder.role == Role::Node && holder.name == node.as_str();
-    let issued = world.certificates.iter().filter(move |(_, known)| {
-        known.holder.as_ref().is_some_and(is_its) && known.not_after.is_none_or(|ends| ends > now)
-    });
-    issued.map(|(serial, _)| serial.clone())
 }
 
 pub(super) fn renew_list(world: &World, now: UnixMillis) -> Vec<Event> {
