@@ -8,8 +8,10 @@
 //! The time is an argument; all state can be stored.
 
 mod cap_hours;
+mod copying;
 mod hours;
 mod rates;
+mod throughput;
 mod workers;
 
 pub use cap_hours::CapHours;
@@ -21,17 +23,11 @@ use crate::draft::DraftBatch;
 use crate::planfile::PlanFile;
 use crate::policy::Window;
 use crate::words::counted;
-use hours::Day;
+use copying::{Copying, Work, copying};
 use serde::{Deserialize, Serialize};
 use shardlift_model::{BatchId, ByteCount, NodeId, ShardId, UnixMillis};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// Nobody waits so long; an estimate beyond it is "never". Ten years.
-const NEVER_MS: f64 = 3660.0 * 86_400_000.0;
-
-/// Quantile of the normal distribution for P90, and a margin for what samples of the past do not know of the future.
-const P90: f64 = 1.28 * 1.25;
 
 /// What a batch has to move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,16 +83,48 @@ pub fn soaks_of(file: &PlanFile) -> BTreeMap<&BatchId, u64> {
     file.batches.iter().map(|batch| (&batch.name.value, batch.soak.min_ms)).collect()
 }
 
+/// Most bytes per second that a shard sends or takes; both hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cap {
+    /// At any time; `None`: no cap.
+    pub always: Option<u64>,
+    /// By time of day.
+    pub hours: CapHours,
+}
+
+impl Cap {
+    /// The same at any time.
+    #[must_use]
+    pub fn always(bytes_per_second: u64) -> Self {
+        Self { always: Some(bytes_per_second), hours: CapHours::default() }
+    }
+
+    /// True when nothing is capped at any time.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.always.is_none() && self.hours.is_none()
+    }
+
+    /// What is allowed at any time, whatever the hours allow beside it.
+    fn rate(&self) -> f64 {
+        self.always.map_or(f64::INFINITY, |cap| cap as f64)
+    }
+
+    /// The least at any time of the day.
+    fn lowest(&self) -> f64 {
+        self.hours.lowest().map_or(f64::INFINITY, |cap| cap as f64).min(self.rate())
+    }
+}
+
 /// Under what the work is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Conditions {
-    /// Most bytes per second that leave the source.
-    pub source_cap: Option<u64>,
-    /// The same by time of day.
-    pub source_hours: CapHours,
-    /// Most bytes per second that single targets take: their disk, or an operator's cap.
-    pub target_caps: BTreeMap<ShardId, u64>,
+    /// What leaves the source.
+    pub source: Cap,
+    /// What single targets take: their disk, or an operator's cap.
+    pub targets: BTreeMap<ShardId, Cap>,
     /// When data moves, in UTC; empty: always.
     pub windows: Vec<Window>,
     /// Moves at the same time; 0: as many as were measured.
@@ -235,89 +263,29 @@ fn range(work: &[BatchWork], rates: &Rates, conditions: &Conditions, now: UnixMi
         return Ok(Estimate { p50_ms: all, p90_ms: all, limit: Limit::Fixed });
     }
     let known = rates.known(conditions.workers).ok_or(NotMeasured)?;
-    let median = active(work, conditions, known.mean, known.capped_by_workers(conditions.workers));
-    let slow = known.mean - P90 * known.error_over(median.longest_ms());
-    // A throughput of nothing is not expected for ever: the slowest sample is.
-    let late = active(work, conditions, slow.max(known.slowest), None);
-    let caps = Day::of(conditions, known.mean.min(cap_of(conditions)));
-    // What a target takes, it takes below the caps of the source.
-    let open = Day::of(conditions, 0.0);
-    let wall = |active: &Active| {
-        let moved = |day: &Day, ms: f64| (ms <= NEVER_MS).then(|| day.wall_ms(now, ms.floor())).flatten();
-        let source = moved(&caps, active.source_ms)?;
-        active.target.as_ref().map_or(Some(source), |(ms, _)| Some(source.max(moved(&open, *ms)?)))
-    };
-    let p50 = wall(&median);
-    let p90 = p50.zip(wall(&late)).map(|(p50, p90)| p50.max(p90));
+    let work = Work::of(work);
+    let median = copying(&work, conditions, known.usual(), now);
+    let late = copying(&work, conditions, known.late(median.active_ms), now);
+    let p90 = median.moved_ms.zip(late.moved_ms).map(|(p50, p90)| p50.max(p90));
     let whole = |moved: Option<u64>| moved.map(|moved| moved.saturating_add(fixed as u64));
-    Ok(Estimate { p50_ms: whole(p50), p90_ms: whole(p90), limit: limit_of(&median, p50, fixed, conditions) })
+    let limit = limit_of(&median, fixed, conditions, known.capped_by_workers(conditions.workers));
+    Ok(Estimate { p50_ms: whole(median.moved_ms), p90_ms: whole(p90), limit })
 }
 
 /// What an estimate is limited by, once it is known how long data moves by the clock.
-fn limit_of(median: &Active, moved_ms: Option<u64>, fixed_ms: f64, conditions: &Conditions) -> Limit {
-    let moved = moved_ms.map_or(f64::INFINITY, |ms| ms as f64);
-    let longest = median.longest_ms();
-    match (&median.limit, &median.target) {
-        (Limit::Growth, _) => Limit::Growth,
-        _ if !conditions.windows.is_empty() && moved > 2.0 * longest + fixed_ms => Limit::Windows,
+fn limit_of(median: &Copying<'_>, fixed_ms: f64, conditions: &Conditions, workers: Option<u16>) -> Limit {
+    let moved = median.moved_ms.map_or(f64::INFINITY, |ms| ms as f64);
+    let has_windows = !conditions.windows.is_empty();
+    match (median.target, workers) {
+        _ if median.active_ms.is_infinite() && median.target.is_none() => Limit::Growth,
+        _ if has_windows && moved > 2.0 * median.active_ms + fixed_ms => Limit::Windows,
         _ if fixed_ms > moved => Limit::Fixed,
+        (Some(shard), _) => Limit::Target { shard: shard.clone() },
         // Nothing but a cap of some hours makes it so much longer.
-        _ if conditions.windows.is_empty() && moved > 1.1 * longest => Limit::SourceCap,
-        (_, Some((_, shard))) => Limit::Target { shard: shard.clone() },
-        (limit, None) => limit.clone(),
+        _ if median.is_capped || !has_windows && moved > 1.1 * median.active_ms => Limit::SourceCap,
+        (None, Some(count)) => Limit::Workers { count },
+        (None, None) => Limit::Measured,
     }
-}
-
-/// Time in which data moves.
-struct Active {
-    /// At the rate of the source.
-    source_ms: f64,
-    /// What that is bound by.
-    limit: Limit,
-    /// The target that needs longer still.
-    target: Option<(f64, ShardId)>,
-}
-
-impl Active {
-    fn longest_ms(&self) -> f64 {
-        self.target.as_ref().map_or(self.source_ms, |(ms, _)| self.source_ms.max(*ms))
-    }
-}
-
-/// Time in which data moves, at a measured throughput.
-fn active(work: &[BatchWork], conditions: &Conditions, measured: f64, workers: Option<u16>) -> Active {
-    let cap = cap_of(conditions);
-    let (rate, mut limit) = match workers {
-        _ if cap <= measured => (cap, Limit::SourceCap),
-        Some(count) => (measured, Limit::Workers { count }),
-        None => (measured, Limit::Measured),
-    };
-    let mut by_target: BTreeMap<&ShardId, f64> = BTreeMap::new();
-    let (mut bytes, mut growth) = (0.0, 0.0);
-    for batch in work {
-        batch.bytes.iter().for_each(|(shard, bytes)| *by_target.entry(shard).or_default() += *bytes as f64);
-        bytes += batch.total() as f64;
-        // What grows while it waits is moved as well.
-        growth += batch.growth_bytes_per_day as f64 / 86_400.0;
-    }
-    let seconds = if rate > growth { bytes / (rate - growth) } else { f64::INFINITY };
-    if seconds.is_infinite() {
-        limit = Limit::Growth;
-    }
-    let mut target: Option<(f64, ShardId)> = None;
-    for (shard, there) in by_target {
-        let Some(cap) = conditions.target_caps.get(shard).map(|cap| *cap as f64) else { continue };
-        let growth = growth * there / bytes;
-        let ms = if cap > growth { there * 1000.0 / (cap - growth) } else { f64::INFINITY };
-        if ms > target.as_ref().map_or(seconds * 1000.0, |(longest, _)| *longest) {
-            target = Some((ms, shard.clone()));
-        }
-    }
-    Active { source_ms: seconds * 1000.0, limit, target }
-}
-
-fn cap_of(conditions: &Conditions) -> f64 {
-    conditions.source_cap.map_or(f64::INFINITY, |cap| cap as f64)
 }
 
 /// Bytes per second in words.

@@ -9,7 +9,7 @@ use crate::observed::Observed;
 use shardlift_api::v1;
 use shardlift_migration::World;
 use shardlift_model::{BatchId, ByteCount, ShardId, UnixMillis};
-use shardlift_planner::estimate::{CapHours, Conditions, Estimate, NotMeasured, PlanEstimate, estimate};
+use shardlift_planner::estimate::{Cap, CapHours, Conditions, Estimate, NotMeasured, PlanEstimate, estimate};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An estimate, or why there is none.
@@ -71,16 +71,20 @@ fn worst(answers: impl Iterator<Item = Answer>) -> Option<Answer> {
 
 /// The present conditions of what leaves this source, as its shard and those that take from it said last.
 pub(crate) fn conditions(world: &World, observed: &Observed, left: &[Left], source: &ShardId) -> Conditions {
-    let limits = |shard: &ShardId| observed.shards.get(shard)?.limits.as_ref();
-    let cap = |shard: &ShardId| limits(shard).map(|limits| limits.cap_bytes_per_second).filter(|cap| *cap > 0);
+    let cap = |shard: &ShardId| observed.shards.get(shard).and_then(|seen| seen.limits.as_ref()).map(cap);
     let targets: BTreeSet<&ShardId> = left.iter().flat_map(Left::targets).collect();
+    let capped = |shard: &ShardId| cap(shard).filter(|cap| !cap.is_none());
     Conditions {
-        source_cap: cap(source),
-        source_hours: limits(source).and_then(hours).unwrap_or_default(),
-        target_caps: targets.into_iter().filter_map(|shard| Some((shard.clone(), cap(shard)?))).collect(),
+        source: cap(source).unwrap_or_default(),
+        targets: targets.into_iter().filter_map(|shard| Some((shard.clone(), capped(shard)?))).collect(),
         windows: Vec::new(),
         workers: u16::try_from(world.seeding_nodes()).unwrap_or(u16::MAX),
     }
+}
+
+fn cap(limits: &v1::LimitsStatus) -> Cap {
+    let always = Some(limits.cap_bytes_per_second).filter(|cap| *cap > 0);
+    Cap { always, hours: hours(limits).unwrap_or_default() }
 }
 
 fn hours(limits: &v1::LimitsStatus) -> Option<CapHours> {
@@ -108,14 +112,19 @@ pub(crate) fn measured_words(measured: &Measured, source: &ShardId, workers: u16
 
 /// Conditions in words.
 pub(crate) fn condition_words(observed: &Observed, source: &ShardId, conditions: &Conditions) -> String {
-    let mut words = vec![match conditions.source_cap {
+    let windows = |shard: &ShardId| {
+        let limits = observed.shards.get(shard).and_then(|seen| seen.limits.as_ref());
+        limits.map(|limits| limits.windows.clone()).filter(|windows| !windows.is_empty())
+    };
+    let mut words = vec![match conditions.source.always {
         Some(cap) => format!("cap {}/s", ByteCount(cap)),
         None => "no cap".to_owned(),
     }];
-    let limits = observed.shards.get(source).and_then(|seen| seen.limits.as_ref());
-    words.extend(limits.map(|limits| limits.windows.clone()).filter(|windows| !windows.is_empty()));
-    let target = |(shard, cap): (&ShardId, &u64)| format!("{shard} takes at most {}/s", ByteCount(*cap));
-    words.extend(conditions.target_caps.iter().map(target));
+    words.extend(windows(source));
+    for (shard, cap) in &conditions.targets {
+        words.extend(cap.always.map(|cap| format!("{shard} takes at most {}/s", ByteCount(cap))));
+        words.extend(windows(shard).map(|windows| format!("{shard} takes {windows}")));
+    }
     words.push(format!("at most {} at a time", conditions.workers));
     format!("{source}: {}", words.join("; "))
 }

@@ -68,6 +68,12 @@ fn estimates_follow_what_was_measured_what_is_there_and_the_limits() {
     told.extend(shown(&fleet));
     fleet.observed.shards.entry(shard(2)).or_default().limits = limits(MIB / 4, "");
     told.extend(shown(&fleet));
+    let by_night = limits(0, "UTC 22:30-24:00 unlimited, else 256 KiB/s");
+    fleet.observed.shards.entry(shard(2)).or_default().limits = by_night;
+    told.extend(shown(&fleet));
+    let left = left(&fleet.world, &fleet.observed, PLANNED);
+    let conditions = conditions(&fleet.world, &fleet.observed, &left, &shard(0));
+    told.push(condition_words(&fleet.observed, &shard(0), &conditions));
     expect_test::expect![[r#"
         canary: P50 19 min, P90 19 min; limited by flip and soak
         rest: P50 36 min, P90 37 min; limited by the throughput that was measured
@@ -77,13 +83,17 @@ fn estimates_follow_what_was_measured_what_is_there_and_the_limits() {
         all: P50 51 min, P90 51 min; limited by the throughput that was measured
         canary: P50 19 min, P90 19 min; limited by flip and soak
         rest: P50 1 h 02 min, P90 1 h 02 min; limited by the cap of the source
-        all: P50 1 h 20 min, P90 1 h 20 min; limited by the cap of the source
-        canary: P50 19 min, P90 19 min; limited by flip and soak
-        rest: P50 1 h 02 min, P90 1 h 03 min; limited by the cap of the source
         all: P50 1 h 20 min, P90 1 h 21 min; limited by the cap of the source
         canary: P50 19 min, P90 19 min; limited by flip and soak
-        rest: P50 3 h 35 min, P90 3 h 35 min; limited by what target shard-002 takes
-        all: P50 3 h 45 min, P90 3 h 45 min; limited by what target shard-002 takes"#]]
+        rest: P50 1 h 02 min, P90 1 h 02 min; limited by the cap of the source
+        all: P50 1 h 20 min, P90 1 h 21 min; limited by the cap of the source
+        canary: P50 19 min, P90 19 min; limited by flip and soak
+        rest: P50 3 h 35 min, P90 3 h 37 min; limited by what target shard-002 takes
+        all: P50 3 h 45 min, P90 3 h 47 min; limited by what target shard-002 takes
+        canary: P50 19 min, P90 19 min; limited by flip and soak
+        rest: P50 1 h 02 min, P90 1 h 02 min; limited by the cap of the source
+        all: P50 1 h 24 min, P90 1 h 25 min; limited by what target shard-002 takes
+        shard-000: no cap; UTC 22:00-22:10 unlimited, else 1 MiB/s; shard-002 takes UTC 22:30-24:00 unlimited, else 256 KiB/s; at most 4 at a time"#]]
     .assert_eq(&told.join("\n"));
 }
 

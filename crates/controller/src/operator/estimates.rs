@@ -8,7 +8,7 @@ use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
 use shardlift_migration::World;
 use shardlift_model::ShardId;
-use shardlift_planner::estimate::{CapHours, Conditions};
+use shardlift_planner::estimate::{Cap, Conditions};
 use shardlift_planner::{WINDOWS_MAX, Window, parse};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +51,7 @@ impl Supposed {
     fn of(&self, present: Conditions) -> Conditions {
         let mut other = present;
         if let Some(cap) = self.cap {
-            other.source_cap = (cap > 0).then_some(cap);
-            other.source_hours = CapHours::default();
+            other.source = supposed_cap(cap);
         }
         if let Some(windows) = &self.windows {
             other.windows.clone_from(windows);
@@ -60,12 +59,17 @@ impl Supposed {
         other.workers = self.workers.unwrap_or(other.workers);
         for (shard, cap) in &self.target_caps {
             match cap {
-                0 => other.target_caps.remove(shard),
-                cap => other.target_caps.insert(shard.clone(), *cap),
+                0 => other.targets.remove(shard),
+                cap => other.targets.insert(shard.clone(), Cap::always(*cap)),
             };
         }
         other
     }
+}
+
+/// A cap at any time, in place of what the shard has by time of day; 0: none.
+fn supposed_cap(bytes_per_second: u64) -> Cap {
+    if bytes_per_second > 0 { Cap::always(bytes_per_second) } else { Cap::default() }
 }
 
 /// `02:00-06:00, 22:00-23:30`; empty: all hours.

@@ -18,6 +18,17 @@ pub struct CapHours {
 }
 
 impl CapHours {
+    /// True when no minute has a cap.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.otherwise.is_none() && self.windows.iter().all(|(_, cap)| cap.is_none())
+    }
+
+    /// The least that some minute may have; `None`: no cap at all.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        self.windows.iter().filter_map(|(_, cap)| *cap).chain(self.otherwise).min()
+    }
+
     /// The cap in this minute of the day, in UTC.
     #[must_use]
     pub fn at(&self, minute: u16) -> Option<u64> {

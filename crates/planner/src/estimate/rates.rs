@@ -1,8 +1,12 @@
 //! Measured throughput over a sliding window.
 
+use super::throughput::{Pace, Throughput};
 use serde::{Deserialize, Serialize};
 use shardlift_model::UnixMillis;
 use std::collections::{BTreeMap, VecDeque};
+
+/// Quantile of the normal distribution for P90, and a margin for what samples of the past do not know of the future.
+const P90: f64 = 1.28 * 1.25;
 
 /// Samples that are kept at most.
 pub const SAMPLES_MAX: usize = 1024;
@@ -38,7 +42,8 @@ pub struct Rates {
 pub(super) struct Known {
     /// Bytes per second.
     pub(super) mean: f64,
-    pub(super) slowest: f64,
+    slowest: f64,
+    throughput: Throughput,
     deviation: f64,
     /// Samples that tell something new.
     samples: f64,
@@ -123,6 +128,7 @@ impl Rates {
         let repeats = repeats(&rates, mean, squares);
         Some(Known {
             mean,
+            throughput: Throughput::of(rates.iter().copied().zip(chosen.iter().map(|sample| sample.millis as f64))),
             slowest: rates.iter().copied().fold(mean / 4.0, f64::min).max(mean / 20.0),
             deviation,
             samples: (count / repeats).max(1.0),
@@ -156,8 +162,19 @@ fn repeats(rates: &[f64], mean: f64, squares: f64) -> f64 {
 }
 
 impl Known {
+    /// As it is on average.
+    pub(super) const fn usual(&self) -> Pace<'_> {
+        self.throughput.times(1.0)
+    }
+
+    /// As it is in the worst of ten averages over so long. Nothing at all is not expected for ever: the slowest sample is.
+    pub(super) fn late(&self, millis: f64) -> Pace<'_> {
+        let slow = (self.mean - P90 * self.error_over(millis)).max(self.slowest);
+        self.throughput.times(if self.mean > 0.0 { slow / self.mean } else { 1.0 }).with_a_stall()
+    }
+
     /// How far the average over so long may be from the mean, one standard deviation: chance in the future, and ignorance.
-    pub(super) fn error_over(&self, millis: f64) -> f64 {
+    fn error_over(&self, millis: f64) -> f64 {
         let ahead = (millis / self.memory_ms.max(1.0)).max(1.0);
         self.deviation * (1.0 / ahead + 1.0 / self.samples).sqrt()
     }

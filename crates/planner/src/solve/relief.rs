@@ -9,6 +9,7 @@ mod attempt;
 mod board;
 mod bound;
 mod choose;
+mod eject;
 mod kernel;
 mod place;
 mod refusal;

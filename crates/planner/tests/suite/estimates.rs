@@ -2,7 +2,7 @@
 //! what limits them.
 
 use shardlift_model::UnixMillis;
-use shardlift_planner::estimate::{BatchWork, Conditions, RateSample, Rates, estimate, what_if};
+use shardlift_planner::estimate::{BatchWork, Cap, Conditions, RateSample, Rates, estimate, what_if};
 use shardlift_planner::families::Dice;
 
 const MINUTE: u64 = 60_000;
@@ -33,7 +33,16 @@ struct Run {
     real: u64,
 }
 
-fn run(seed: u64) -> Run {
+/// A target that is slow but for four hours of the night.
+const SLOW_BY_DAY: &str = "UTC 02:00-06:00 unlimited, else 15 MiB/s";
+
+fn to_shard_b(hours: &str) -> Conditions {
+    let cap = Cap { always: None, hours: hours.parse().unwrap() };
+    Conditions { targets: [("shard-b".parse().unwrap(), cap)].into(), ..Conditions::default() }
+}
+
+/// One move to one target, estimated and then carried out minute by minute.
+fn run(seed: u64, conditions: &Conditions) -> Run {
     let mut dice = Dice::new(seed);
     let usual = (20 + dice.below(200)) << 20;
     let mut bytes = usual * 60 * (60 + dice.below(2000));
@@ -51,30 +60,50 @@ fn run(seed: u64) -> Run {
     let work = BatchWork { name, bytes: [(target, bytes)].into(), growth_bytes_per_day: growth, fixed_ms: 0 };
     // Stored and read again, as after a restart.
     let rates: Rates = serde_json::from_str(&serde_json::to_string(&rates).unwrap()).unwrap();
-    let answer = estimate(&[work], &rates, &Conditions::default(), UnixMillis(now)).unwrap().whole;
+    let answer = estimate(&[work], &rates, conditions, UnixMillis(now)).unwrap().whole;
     let mut real = 0;
     while bytes > 0 {
+        let minute = u16::try_from((now + real) / MINUTE % 1440).unwrap();
+        let cap = conditions.targets.values().find_map(|cap| cap.hours.at(minute)).unwrap_or(u64::MAX);
         real += MINUTE;
-        bytes = (bytes + growth / 1440).saturating_sub(machine.minute() * 60);
+        bytes = (bytes + growth / 1440).saturating_sub(machine.minute().min(cap) * 60);
     }
     Run { p50: answer.p50_ms.unwrap(), p90: answer.p90_ms.unwrap(), real }
 }
 
+fn share(runs: &[Run], fits: impl Fn(&Run) -> bool) -> usize {
+    runs.iter().filter(|run| fits(run)).count() * 100 / runs.len()
+}
+
 #[test]
 fn nine_in_ten_simulated_moves_end_within_their_p90() {
-    let runs: Vec<Run> = (0..RUNS).map(run).collect();
-    let share = |fits: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| fits(run)).count() * 100 / runs.len();
-    let (within_p90, within_p50) = (share(&|run| run.real <= run.p90), share(&|run| run.real <= run.p50 + MINUTE));
+    let runs: Vec<Run> = (0..RUNS).map(|seed| run(seed, &Conditions::default())).collect();
+    let within_p90 = share(&runs, |run| run.real <= run.p90);
+    let within_p50 = share(&runs, |run| run.real <= run.p50 + MINUTE);
     assert!(within_p90 >= 85, "{within_p90} % within P90");
     assert!((35..=65).contains(&within_p50), "{within_p50} % within P50");
     // A range so wide that it says nothing would hold as well.
-    let narrow = share(&|run| run.p90 < run.p50 * 3 / 2);
+    let narrow = share(&runs, |run| run.p90 < run.p50 * 3 / 2);
     assert!(narrow >= 90, "{narrow} % of the ranges are narrow");
 }
 
 #[test]
+fn the_hours_of_a_target_are_in_the_range() {
+    let slow = to_shard_b(SLOW_BY_DAY);
+    let runs: Vec<Run> = (0..RUNS).map(|seed| run(seed, &slow)).collect();
+    let within_p90 = share(&runs, |run| run.real <= run.p90);
+    assert!(within_p90 >= 85, "{within_p90} % within P90");
+    let near = share(&runs, |run| run.real * 2 > run.p50);
+    assert!(near >= 90, "{near} % took at least half of what was expected");
+    // The mutant: as if it took by day what it takes by night.
+    let blind: Vec<Run> = (0..RUNS).map(|seed| run(seed, &Conditions::default())).collect();
+    let late = runs.iter().zip(&blind).filter(|(real, told)| real.real > told.p90).count();
+    assert!(late > 150, "{late} of {RUNS} are later than one who knows no hours says");
+}
+
+#[test]
 fn a_mutant_that_takes_the_mean_for_certain_is_caught() {
-    let late = (0..RUNS).map(run).filter(|run| run.real > run.p50).count() as u64;
+    let late = (0..RUNS).map(|seed| run(seed, &Conditions::default())).filter(|run| run.real > run.p50).count() as u64;
     assert!(late * 100 / RUNS > 15, "P50 taken for P90 would pass: {late} of {RUNS} were late");
 }
 
@@ -106,19 +135,21 @@ fn an_estimate_names_what_limits_it() {
         whole(&plan, &conditions)
     };
     expect_test::expect![[r#"
-        as measured: P50 1 h 43 min, P90 1 h 45 min; limited by the throughput that was measured
-        source cap:  P50 3 h 25 min, P90 3 h 25 min; limited by the cap of the source
-        target cap:  P50 8 h 32 min, P90 8 h 32 min; limited by what target shard-c takes
+        as measured: P50 1 h 43 min, P90 1 h 47 min; limited by the throughput that was measured
+        source cap:  P50 3 h 25 min, P90 3 h 29 min; limited by the cap of the source
+        target cap:  P50 8 h 32 min, P90 8 h 41 min; limited by what target shard-c takes
+        slow by day: P50 2 h 34 min, P90 2 h 35 min; limited by what target shard-b takes
         hours:       P50 1 d 0 h, P90 1 d 0 h; limited by the hours in which data may move
-        two workers: P50 3 h 25 min, P90 3 h 29 min; limited by 2 moves at the same time
-        eight:       P50 1 h 43 min, P90 1 h 45 min; limited by the throughput that was measured
+        two workers: P50 3 h 25 min, P90 3 h 33 min; limited by 2 moves at the same time
+        eight:       P50 1 h 43 min, P90 1 h 47 min; limited by the throughput that was measured
         growth:      P50 never, P90 never; limited by nodes that grow as fast as they move
     "#]]
     .assert_eq(&format!(
-        "as measured: {}\nsource cap:  {}\ntarget cap:  {}\nhours:       {}\ntwo workers: {}\neight:       {}\ngrowth:      {}\n",
+        "as measured: {}\nsource cap:  {}\ntarget cap:  {}\nslow by day: {}\nhours:       {}\ntwo workers: {}\neight:       {}\ngrowth:      {}\n",
         whole(&plan, &default),
-        with(&|conditions| conditions.source_cap = Some(50 << 20)),
-        with(&|conditions| conditions.target_caps = [("shard-c".parse().unwrap(), 10 << 20)].into()),
+        with(&|conditions| conditions.source = Cap::always(50 << 20)),
+        with(&|conditions| conditions.targets = [("shard-c".parse().unwrap(), Cap::always(10 << 20))].into()),
+        with(&|conditions| conditions.targets = to_shard_b(SLOW_BY_DAY).targets),
         with(&|conditions| conditions.windows = vec!["00:00-01:00".parse().unwrap()]),
         with(&|conditions| conditions.workers = 2),
         with(&|conditions| conditions.workers = 8),
@@ -128,11 +159,12 @@ fn an_estimate_names_what_limits_it() {
 
 #[test]
 fn other_conditions_are_shown_beside_the_present_ones() {
-    let (present, other) = (Conditions::default(), Conditions { source_cap: Some(25 << 20), ..Conditions::default() });
+    let (present, other) =
+        (Conditions::default(), Conditions { source: Cap::always(25 << 20), ..Conditions::default() });
     let shown = what_if(&[work("shard-b", 600)], &rates(100 << 20, 4), (&present, &other), UnixMillis(0)).unwrap();
     expect_test::expect![[r#"
-        now:  P50 1 h 43 min, P90 1 h 45 min; limited by the throughput that was measured
-        then: P50 6 h 50 min, P90 6 h 50 min; limited by the cap of the source
+        now:  P50 1 h 43 min, P90 1 h 47 min; limited by the throughput that was measured
+        then: P50 6 h 50 min, P90 6 h 57 min; limited by the cap of the source
     "#]]
     .assert_eq(&shown.to_string());
 }

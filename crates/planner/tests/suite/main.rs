@@ -9,6 +9,7 @@ mod bad_form;
 mod bad_plan;
 mod bad_value;
 mod bad_wishes;
+mod bound;
 mod conflicts;
 mod drafts;
 mod drawn;

@@ -21,8 +21,7 @@ fn plans_end_near_the_bound_and_below_the_baselines() {
         let ours = outcome(&problem, &moves_of(&problem, &draft));
         let bound = share(report.load.unwrap().lower_bound);
         let over = share(ours.peak_after) / bound;
-        // Whole nodes on few shards do not always come nearer; the bound forgets that they are whole.
-        assert!(over <= 1.06, "{family} {seed}: {over} of the bound");
+        assert!(over <= 1.03, "{family} {seed}: {over} of the bound");
         for (name, moves) in [("first fit", first_fit_decreasing(&problem)), ("greedy", greedy(&problem, 0.0))] {
             let theirs = outcome(&problem, &moves);
             // Ours stops within the tolerance, theirs goes on.
@@ -30,6 +29,20 @@ fn plans_end_near_the_bound_and_below_the_baselines() {
                 share(ours.peak_after) <= share(theirs.peak_after).max(bound * 1.0201) * 1.001,
                 "{family} {seed} {name}"
             );
+        }
+    }
+}
+
+/// Few nodes that are large beside their targets: here mending has to make room for them, and the bound to know rivals.
+#[test]
+fn giants_end_near_the_bound_too() {
+    for (nodes, shards) in [(2_000, 10), (2_000, 40), (3_000, 30)] {
+        for seed in SEEDS {
+            let problem = Family::FewGiants.problem(nodes, shards, seed).unwrap();
+            let (draft, report) = solve(&problem).unwrap();
+            let over = share(outcome(&problem, &moves_of(&problem, &draft)).peak_after)
+                / share(report.load.unwrap().lower_bound);
+            assert!(over <= 1.03, "{nodes} on {shards}, {seed}: {over} of the bound");
         }
     }
 }

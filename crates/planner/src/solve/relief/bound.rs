@@ -5,10 +5,14 @@
 //!   load is above the level reached is left alone: its own busy hour counts only for plans that use it;
 //! - one item alone on the shard where it does least (it forgets all others);
 //! - items too large for every target stay on the source (it forgets all others);
+//! - of large items that no two bear beside each other each target takes one (it forgets the small ones);
 //! - more large items than shards: some must share one (it forgets all else);
 //! - no more may leave the source than the limits and the room of the targets allow (it forgets where it goes).
 
-use super::board::{Board, NONE};
+mod large;
+mod rivals;
+
+use super::board::Board;
 use crate::load::{HOURS, HourOfWeek};
 use crate::problem::wishes::Goal;
 
@@ -25,6 +29,8 @@ pub(super) enum Binding {
     Item(u32),
     /// Items that no target could take stay on the source: how many, in an hour.
     TooLarge(usize, HourOfWeek),
+    /// Items of which each target takes one at most: how many, in an hour of the source.
+    Rivals(usize, HourOfWeek),
     /// Items that must share a shard: how many on how many shards, in an hour.
     Crowd(usize, usize, HourOfWeek),
     /// What may leave the source, in an hour.
@@ -42,7 +48,6 @@ pub(super) struct Bound {
 /// Hours and items that the costly bounds look at.
 const HOURS_TRIED: usize = 6;
 const ITEMS_TRIED: usize = 64;
-const LARGE_TRIED: usize = 2_000;
 
 struct Fluid<'b, 'p> {
     board: &'b Board<'p>,
@@ -59,31 +64,35 @@ pub(super) fn bound(board: &Board<'_>, loads: Vec<[u64; HOURS]>, at: &[u32], mov
     let fluid = Fluid::of(board, loads, at, movable);
     let floors: Vec<f64> = (0..board.bins.len()).map(|bin| fluid.fixed_share(bin).0).collect();
     let (mut best, hours) = fluid.lowest(&floors);
-    let mut raise = |level: f64, binding: Binding| {
+    let raise = |best: &mut (f64, Binding), level: f64, binding: Binding| {
         if level > best.0 {
-            best = (level, binding);
+            *best = (level, binding);
         }
     };
     if !board.options.from_any_shard && board.goal != Goal::Evacuate {
         let (share, hour) = fluid.fixed_share(board.source);
-        raise(share, Binding::Fixed(board.source, hour));
+        raise(&mut best, share, Binding::Fixed(board.source, hour));
     }
     let mut largest = movable.to_vec();
     largest.sort_by_key(|number| (std::cmp::Reverse(board.items[*number as usize].load.highest()), *number));
     for &number in largest.iter().take(ITEMS_TRIED) {
-        raise(fluid.alone(number), Binding::Item(number));
+        raise(&mut best, fluid.alone(number), Binding::Item(number));
     }
     if !board.options.from_any_shard && board.goal != Goal::Evacuate {
-        let (level, count, hour) = fluid.too_large(&largest);
-        raise(level, Binding::TooLarge(count, hour));
+        let alone = fluid.alone_away(&largest);
+        let (level, count, hour) = fluid.too_large(&alone);
+        raise(&mut best, level, Binding::TooLarge(count, hour));
+        if let Some((level, count, hour)) = rivals::rivals(&fluid, &alone, best.0) {
+            raise(&mut best, level, Binding::Rivals(count, HourOfWeek::of(hour)));
+        }
     }
     for &hour in hours.iter().take(HOURS_TRIED) {
         for (level, items) in fluid.crowd(hour) {
-            raise(level, Binding::Crowd(items, fluid.hosts.len(), HourOfWeek::of(hour)));
+            raise(&mut best, level, Binding::Crowd(items, fluid.hosts.len(), HourOfWeek::of(hour)));
         }
     }
     if let Some((level, hour)) = fluid.limits() {
-        raise(level, Binding::Limits(HourOfWeek::of(hour)));
+        raise(&mut best, level, Binding::Limits(HourOfWeek::of(hour)));
     }
     Bound { level: best.0, binding: best.1, floors }
 }
@@ -175,56 +184,6 @@ impl<'b, 'p> Fluid<'b, 'p> {
             }
         }
         f64::INFINITY
-    }
-
-    fn alone(&self, number: u32) -> f64 {
-        let item = &self.board.items[number as usize];
-        let home = if item.must { f64::INFINITY } else { self.share_on(number, item.at as usize) };
-        let least = self.alone_away(number).min(home);
-        if least.is_finite() { least } else { 0.0 }
-    }
-
-    /// The busiest hour of the target where an item does least; infinite when none has room for it.
-    fn alone_away(&self, number: u32) -> f64 {
-        let item = &self.board.items[number as usize];
-        let allowed = |bin: usize| item.allowed == NONE || self.board.sets[item.allowed as usize][bin];
-        let away = self.hosts.iter().filter(|bin| {
-            let shard = &self.board.bins[**bin];
-            shard.takes && allowed(**bin) && shard.room >= item.bytes_then
-        });
-        away.map(|bin| self.share_on(number, *bin)).fold(f64::INFINITY, f64::min)
-    }
-
-    fn share_on(&self, number: u32, bin: usize) -> f64 {
-        let load = &self.board.items[number as usize].load;
-        let sums = self.fixed[bin].iter().zip(load.steps()).map(|(fixed, step)| fixed + u64::from(*step) * load.unit());
-        sums.max().unwrap_or(0) as f64 / self.board.bins[bin].load_capacity as f64
-    }
-
-    /// Who ends below a level keeps on the source all items that no target takes below it.
-    fn too_large(&self, largest: &[u32]) -> (f64, usize, HourOfWeek) {
-        let source = self.board.source;
-        let capacity = self.board.bins[source].load_capacity as f64;
-        let mut large: Vec<(f64, u32)> =
-            largest.iter().take(LARGE_TRIED).map(|number| (self.alone_away(*number), *number)).collect();
-        large.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut row = self.fixed[source];
-        let (mut best, mut hour) = (0.0, 0);
-        for (count, (away, number)) in large.iter().enumerate() {
-            self.board.items[*number as usize].load.add_to(&mut row);
-            let busiest = (0..HOURS).fold(0, |best, hour| if row[hour] > row[best] { hour } else { best });
-            let stays = row[busiest] as f64 / capacity;
-            // Either all so far stay, or one of them goes and is seen where it went.
-            let level = stays.min(*away);
-            if level <= best {
-                if stays > *away {
-                    return (best, count, HourOfWeek::of(hour));
-                }
-                continue;
-            }
-            (best, hour) = (level, busiest);
-        }
-        (best, large.len(), HourOfWeek::of(hour))
     }
 
     /// Of `k * m + 1` items on `m` shards, `k + 1` share one: at least the smallest of them.

@@ -1,5 +1,7 @@
-//! Shards that are above the level after placing: their items are passed on or exchanged until nothing helps.
+//! Shards that are above the level after placing: their items are passed on or exchanged, or take the place of many, until
+//! nothing helps.
 
+use super::eject::{Entrant, eject};
 use super::state::{AT_LEVEL, State};
 
 /// Weeks that may be judged, all shards together.
@@ -10,7 +12,10 @@ const ITEMS: usize = 40;
 const SHARDS: usize = 12;
 const PARTNERS: usize = 24;
 
-/// A step must lower the busier of the two shards by this share of the level.
+/// Items for which others are sent home.
+const ENTRANTS: usize = 16;
+
+/// A step must lower the busier of the two shards by this share of the level, if that is the smallest of all shards.
 const GAIN_MIN: f32 = 0.000_2;
 
 struct Settling<'s, 'b, 'p> {
@@ -20,6 +25,8 @@ struct Settling<'s, 'b, 'p> {
     /// Shards for which nothing helped since they changed.
     stuck: Vec<bool>,
     judged: usize,
+    /// The least load capacity of all shards.
+    smallest: u64,
 }
 
 /// Passes on and exchanges `items`, which have moved or may move.
@@ -29,7 +36,8 @@ pub(super) fn settle(state: &mut State<'_, '_>, items: &[u32]) {
     for &number in items {
         there[state.at[number as usize] as usize].push(number);
     }
-    let mut settling = Settling { state, there, stuck: vec![false; bins], judged: 0 };
+    let smallest = state.board.bins.iter().map(|bin| bin.load_capacity).min().unwrap_or(1);
+    let mut settling = Settling { state, there, stuck: vec![false; bins], judged: 0, smallest };
     while settling.judged < JUDGED_MAX {
         let Some(busy) = settling.busiest() else { break };
         settling.stuck[busy] = !settling.relieve(busy);
@@ -43,11 +51,17 @@ impl Settling<'_, '_, '_> {
         open.filter(|bin| peak(*bin) > AT_LEVEL).max_by(|a, b| peak(*a).total_cmp(&peak(*b)).then(b.cmp(a)))
     }
 
+    /// On a large shard what is much for the smallest is a hair; without it a source a hundred times as large as its targets
+    /// would be left above the level as soon as single nodes no longer count.
+    fn gain_min(&self, busy: usize) -> f32 {
+        GAIN_MIN * (self.smallest as f64 / self.state.board.bins[busy].load_capacity as f64) as f32
+    }
+
     fn relieve(&mut self, busy: usize) -> bool {
         let hour = self.state.busiest(busy);
         let items = self.helpful(busy, hour);
         let shards = self.quiet(busy, hour);
-        let limit = self.state.judged(busy).peak - GAIN_MIN;
+        let limit = self.state.judged(busy).peak - self.gain_min(busy);
         for &number in &items {
             if let Some(target) = self.pass_on(number, busy, &shards, limit) {
                 self.go(number, busy, target);
@@ -61,7 +75,30 @@ impl Settling<'_, '_, '_> {
                 return true;
             }
         }
+        for &number in items.iter().take(ENTRANTS) {
+            if let Some((target, ejected)) = self.make_room(number, busy, hour, limit) {
+                ejected.iter().for_each(|other| self.go(*other, target, busy));
+                self.go(number, busy, target);
+                return true;
+            }
+        }
         false
+    }
+
+    /// A shard where others make room for the item.
+    fn make_room(&mut self, number: u32, busy: usize, hour: usize, limit: f32) -> Option<(usize, Vec<u32>)> {
+        let item = number as usize;
+        let board = self.state.board;
+        let mut shards: Vec<usize> = (0..self.there.len())
+            .filter(|bin| *bin != busy && !self.state.is_closed(*bin) && self.state.may_go(item, *bin, None))
+            .collect();
+        let size = |bin: usize| board.bins[bin].load_capacity as f64 * f64::from(1.0 - self.state.row(bin)[hour]);
+        shards.sort_by(|a, b| size(*b).total_cmp(&size(*a)).then(a.cmp(b)));
+        shards.into_iter().take(SHARDS).find_map(|target| {
+            let entrant = Entrant { item, busy, target, hour };
+            let ejected = eject(self.state, &self.there[target], entrant, limit, &mut self.judged)?;
+            Some((target, ejected))
+        })
     }
 
     /// Items that cause the busiest hour: those that are just enough first, then the larger, then the smaller.

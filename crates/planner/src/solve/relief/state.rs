@@ -124,6 +124,14 @@ impl<'b, 'p> State<'b, 'p> {
         (self.board.items[number].load.unit() as f64 * self.unit[bin]) as f32
     }
 
+    /// Adds `times` an item to a row of that shard.
+    pub(super) fn add(&self, row: &mut Row, number: usize, bin: usize, times: f32) {
+        let step = self.step(number, bin) * times;
+        for (share, steps) in row.iter_mut().zip(self.board.items[number].load.steps()) {
+            *share += f32::from(*steps) * step;
+        }
+    }
+
     /// The shard's week with this item more.
     pub(super) fn with(&self, number: usize, bin: usize) -> Judged {
         let load = &self.board.items[number].load;

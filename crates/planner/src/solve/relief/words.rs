@@ -154,6 +154,10 @@ fn binding(board: &Board<'_>, bound: &Bound) -> String {
         Binding::TooLarge(items, hour) => {
             format!("{} too large for the targets stay on the source, {hour}", counted(*items as u64, "node"))
         }
+        Binding::Rivals(items, hour) => {
+            let many = counted(*items as u64, "node");
+            format!("{many} compete for targets that can take one of them each, the others stay on the source, {hour}")
+        }
         Binding::Crowd(items, shards, hour) => {
             format!("some of the {items} largest nodes must share one of {}, {hour}", counted(*shards as u64, "shard"))
         }
