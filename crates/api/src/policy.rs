@@ -55,6 +55,7 @@ pub const ROWS: &[Row] = rows! {
         "CreateStatusToken", "IssueRoleCertificate", "ListCertificates", "RevokeCertificates", "GetRevocations",
     ];
     "Enrolment" => Caller::TokenInBody, ["Enrol"];
+    "Renewal" => Caller::Role(Role::Node), ["Renew"];
 };
 
 /// Protocols of the listeners that gRPC is served on, by ALPN.

@@ -9,32 +9,20 @@ use crate::inputs::{Inputs, Unheard};
 use crate::issuer::{Issuer, public_key_hash};
 use crate::metrics::Metrics;
 use crate::state::Shared;
+use crate::tries::Tries;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
 use shardlift_migration::Input;
 use shardlift_model::{NodeId, Peer, Sha256};
 use shardlift_pki::enrolment::EnrolmentToken;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 /// What every bad token is answered.
 pub(crate) const REFUSAL: &str = "the enrolment token is not valid: unknown, expired, or used with another key\n\
                                   ask your operator for a new one (shardlift node token)";
-
-/// Tries that one address may make in a row, and how soon it gets the next one.
-const BURST: f64 = 20.0;
-const REFILL_PER_SECOND: f64 = 0.5;
-
-/// Tries that all addresses together may make in a row, and how many a second.
-const BURST_ALL: f64 = 500.0;
-const REFILL_ALL_PER_SECOND: f64 = 50.0;
-
-/// Addresses that are remembered.
-const ADDRESSES_MAX: usize = 10_000;
 
 /// The service.
 #[derive(Debug)]
@@ -43,7 +31,7 @@ pub(crate) struct EnrolmentService {
     inputs: Inputs,
     issuer: Arc<Issuer>,
     metrics: Metrics,
-    tries: Mutex<Tries>,
+    tries: Mutex<Tries<Option<IpAddr>>>,
 }
 
 impl EnrolmentService {
@@ -93,7 +81,7 @@ impl EnrolmentService {
     fn admit(&self, peer: Option<&Peer>) -> Result<(), Fault> {
         let address = peer.and_then(|peer| peer.address).map(|address| address.ip());
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.take(address, Instant::now()) {
+        if tries.take(&address, Instant::now()) {
             return Ok(());
         }
         Err(Fault::new(FaultKind::Exhausted, "too many enrolments in a short time\ntry again in a minute"))
@@ -114,74 +102,5 @@ impl v1::enrolment_server::Enrolment for EnrolmentService {
             tracing::warn!(target: "audit", ?address, code = fault.kind().code(), "enrolment refused");
         }
         Ok(Response::new(result?))
-    }
-}
-
-/// Tries left to an address; they come back with time.
-#[derive(Debug)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn take(&mut self, now: Instant, burst: f64, per_second: f64) -> bool {
-        self.left = (self.left + (now - self.at).as_secs_f64() * per_second).min(burst);
-        self.at = now;
-        let admitted = self.left >= 1.0;
-        if admitted {
-            self.left -= 1.0;
-        }
-        admitted
-    }
-}
-
-/// Limits each address and all of them together.
-#[derive(Debug, Default)]
-struct Tries {
-    all: Option<Bucket>,
-    addresses: BTreeMap<Option<IpAddr>, Bucket>,
-}
-
-impl Tries {
-    fn take(&mut self, address: Option<IpAddr>, now: Instant) -> bool {
-        if self.addresses.len() >= ADDRESSES_MAX {
-            let full_again = Duration::from_secs_f64(BURST / REFILL_PER_SECOND);
-            self.addresses.retain(|_, bucket| now - bucket.at < full_again);
-        }
-        if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
-            return false;
-        }
-        let bucket = self.addresses.entry(address).or_insert(Bucket { left: BURST, at: now });
-        if !bucket.take(now, BURST, REFILL_PER_SECOND) {
-            return false;
-        }
-        let all = self.all.get_or_insert(Bucket { left: BURST_ALL, at: now });
-        all.take(now, BURST_ALL, REFILL_ALL_PER_SECOND)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_runs_out_of_tries_and_gets_them_back_while_others_go_on() {
-        let mut tries = Tries::default();
-        let start = Instant::now();
-        let address = |n: u8| Some(IpAddr::from([10, 0, 0, n]));
-        let taken = (0..100).filter(|_| tries.take(address(1), start)).count();
-        assert_eq!(taken, 20);
-        assert!(tries.take(address(2), start));
-        assert!(tries.take(address(1), start + Duration::from_secs(2)));
-        assert!(!tries.take(address(1), start + Duration::from_secs(2)));
-    }
-
-    #[test]
-    fn many_addresses_together_run_out_too() {
-        let mut tries = Tries::default();
-        let start = Instant::now();
-        let taken = (0..1000_u32).filter(|n| tries.take(Some(IpAddr::from(n.to_be_bytes())), start)).count();
-        assert_eq!(taken, 500);
     }
 }

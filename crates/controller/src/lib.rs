@@ -35,6 +35,7 @@ mod operator;
 mod publish;
 mod receipts;
 mod recovery;
+mod renewal;
 mod revocations;
 mod runtime;
 mod scrape;
@@ -43,6 +44,7 @@ mod server;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod wire;
 
 pub use config::ControllerConfig;

@@ -16,6 +16,7 @@ mod moving;
 mod planning;
 mod receipts;
 mod refusing;
+mod renewing;
 mod serving;
 mod taking_batches_over;
 mod taking_over;

@@ -4,7 +4,7 @@
 //! again signs the same list under the same number, and none ever signs another one under it.
 
 use serde::{Deserialize, Serialize};
-use shardlift_model::{RevocationReason, Role, UnixMillis};
+use shardlift_model::{NodeId, RevocationReason, Role, UnixMillis};
 use std::time::Duration;
 
 /// Most certificates that are revoked at the same time: what a list can hold.
@@ -12,6 +12,9 @@ pub const REVOKED_MAX: usize = 40_000;
 
 /// A list is renewed when it is as old, whether anything is new on it or not.
 pub const LIST_RENEWED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Most certificates of one node or part that have not ended: whoever renews without need stops there.
+pub const LIVE_MAX: usize = 16;
 
 /// Certificates are forgotten when they have ended so long ago: lists that name them have been out since (RFC 5280, section 3.3).
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -25,6 +28,14 @@ pub struct CertificateHolder {
     pub name: String,
 }
 
+impl CertificateHolder {
+    /// The node it is, if it is one.
+    #[must_use]
+    pub fn node(&self) -> Option<NodeId> {
+        if self.role == Role::Node { self.name.parse().ok() } else { None }
+    }
+}
+
 /// What is known about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRecord {
@@ -32,6 +43,9 @@ pub struct CertificateRecord {
     pub holder: Option<CertificateHolder>,
     /// When it ends; `None`: not known.
     pub not_after: Option<UnixMillis>,
+    /// Which one was shown for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
     /// Since when it is no longer believed, and why.
     pub revoked: Option<Revoked>,
 }

@@ -13,6 +13,7 @@ mod moves;
 mod plan;
 mod receipt;
 mod refusal;
+mod renewal;
 mod revocation;
 mod soak;
 mod takeover;
@@ -70,6 +71,9 @@ pub fn decide(world: &World, input: &Input, now: UnixMillis) -> Result<Vec<Event
             enrolment::enrol(world, token, public_key, (serial, *not_after), now)
         }
         Input::RecordCertificate { serial, holder, not_after } => revocation::record(world, serial, holder, *not_after),
+        Input::RenewCertificate { shown, serial, holder, not_after } => {
+            renewal::renew(world, shown, holder, (serial, *not_after), now)
+        }
         Input::Revoke(wish) => revocation::revoke(world, wish, now),
         Input::RenewRevocationList => Ok(revocation::renew_list(world, now)),
         Input::GrantStatus { customer, token, expires_at } => {

@@ -345,6 +345,9 @@ pub enum Event {
         holder: CertificateHolder,
         /// When it ends.
         not_after: UnixMillis,
+        /// Serial of the certificate that was shown for it; `None`: an operator or a token asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renews: Option<String>,
     },
     /// Certificates are no longer believed. A new list names them.
     CertificatesRevoked {

@@ -206,6 +206,17 @@ pub enum Input {
         /// When it ends.
         not_after: UnixMillis,
     },
+    /// A certificate was made for whoever showed an older one of the same name; not yet handed out.
+    RenewCertificate {
+        /// Serial of the one that was shown.
+        shown: String,
+        /// Serial of the new one.
+        serial: String,
+        /// Whom both name.
+        holder: CertificateHolder,
+        /// When the new one ends.
+        not_after: UnixMillis,
+    },
     /// Take certificates back.
     Revoke(Revocation),
     /// See whether a new revocation list is due.

@@ -138,6 +138,15 @@ pub(crate) fn subject_key_id(der: &[u8]) -> Result<Option<Vec<u8>>, IdentityErro
     }))
 }
 
+/// The first instant at which a certificate is valid.
+///
+/// # Errors
+/// [`IdentityError::Malformed`] when it is no certificate.
+pub fn not_before(der: &[u8]) -> Result<UnixMillis, IdentityError> {
+    let seconds = parse(der)?.validity().not_before.timestamp();
+    Ok(UnixMillis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
+}
+
 /// The last instant at which a certificate is valid.
 ///
 /// # Errors

@@ -18,8 +18,10 @@ pub use connection::{Connection, HANDSHAKE_TIMEOUT, handshake, peer_of};
 pub use credentials::{CredentialPaths, Credentials, ServerChain};
 pub use error::{CredentialError, HandshakeError, TlsError, readable};
 pub use incoming::{Incoming, IncomingCounters, IncomingLimits};
-pub use pinned::pinned_channel;
-pub use server::{ClientAuth, ServerTls, client_facing_config, mutual_server_config, server_only_config};
+pub use pinned::{pinned_channel, pinned_channel_as};
+pub use server::{
+    ClientAuth, ServerTls, client_facing_config, enrolment_config, mutual_server_config, server_only_config,
+};
 
 /// HTTP/2, which gRPC needs.
 pub const ALPN_HTTP2: &[u8] = b"h2";

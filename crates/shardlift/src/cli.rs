@@ -14,8 +14,8 @@ pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBat
 pub use certificates::{CertCommand, CertFilter, GetCrl, RevokeCertificates};
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
 pub use nodes::{
-    AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RetryNode, RollBackNode, SetNode,
-    VerifyNode, WriteOffNode,
+    AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RenewNode, RetryNode, RollBackNode,
+    SetNode, VerifyNode, WriteOffNode,
 };
 pub use plans::{GoalWord, PlanCommand, PlanDraft, PlanPicture, PlanWishes};
 pub use receipts::{Expected, ExportReceipts, Fact, ReceiptCommand, ShowReceipt, VerifyReceipts};

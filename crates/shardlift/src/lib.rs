@@ -10,6 +10,7 @@
 mod batches;
 mod certificates;
 pub mod cli;
+mod client_folder;
 mod confirm;
 mod connection;
 mod context;
@@ -28,6 +29,7 @@ mod plans;
 mod prepare;
 mod progress;
 mod receipts;
+mod renew;
 mod rollback;
 mod run;
 mod serve;

@@ -5,7 +5,7 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, certificates, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts,
+    batches, certificates, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts, renew,
     rollback, serve, status, tokens, verify,
 };
 use clap::FromArgMatches as _;
@@ -112,6 +112,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Verify(arguments) => verify::verify(global, arguments).await,
         NodeCommand::Token(arguments) => nodes::token(global, arguments).await,
         NodeCommand::Enroll(arguments) => enroll::enroll(global.output, arguments).await,
+        NodeCommand::Renew(arguments) => renew::renew(global.output, arguments).await,
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,
         NodeCommand::Retry(arguments) => nodes::retry(global, arguments).await,
         NodeCommand::Rollback(arguments) => rollback::node(global, arguments).await,

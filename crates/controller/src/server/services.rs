@@ -7,12 +7,14 @@ use crate::enrolment::EnrolmentService;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::operator::{OperatorService, REQUEST_BYTES_MAX};
+use crate::renewal::RenewalService;
 use crate::scrape;
 use shardlift_api::policy::GuardLayer;
 use shardlift_api::v1::enrolment_server::EnrolmentServer;
 use shardlift_api::v1::operator_server::OperatorServer;
+use shardlift_api::v1::renewal_server::RenewalServer;
 use shardlift_net::Listener;
-use shardlift_pki::tls::{ALPN_HTTP2, Credentials, Incoming, mutual_server_config, server_only_config};
+use shardlift_pki::tls::{ALPN_HTTP2, Credentials, Incoming, enrolment_config, mutual_server_config};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,17 +95,19 @@ impl Services<'_> {
         context: &Context,
         issuer: Arc<Issuer>,
     ) -> Result<(), ControllerError> {
-        let tls = server_only_config(self.credentials, &[ALPN_HTTP2])?;
+        let tls = enrolment_config(self.credentials, &[ALPN_HTTP2])?;
         let listener = self.listen("enrolment", config.enrolment_listen).await?;
         let failed = |source| ControllerError::Listen { address: config.enrolment_listen, source };
         let incoming = Incoming::new(listener, tls).map_err(failed)?;
         let Context { shared, inputs, metrics, .. } = context.clone();
+        let renewal = RenewalService::new(inputs.clone(), issuer.clone());
+        let renewal = RenewalServer::new(renewal).max_decoding_message_size(ENROLMENT_BYTES_MAX);
         let service = EnrolmentService::new(shared, inputs, issuer, metrics);
         let service = EnrolmentServer::new(service).max_decoding_message_size(ENROLMENT_BYTES_MAX);
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = grpc().add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled()).await;
-            note_end("enrolment", served);
+            let server = grpc().add_service(service).add_service(renewal);
+            note_end("enrolment", server.serve_with_incoming_shutdown(incoming, stop.cancelled()).await);
         });
         Ok(())
     }

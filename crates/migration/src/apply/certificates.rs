@@ -1,6 +1,6 @@
 //! What was issued, and what was taken back.
 
-use crate::certificates::{CertificateHolder, CertificateRecord, REMEMBERED, Revoked};
+use crate::certificates::{CertificateHolder, CertificateRecord, LIVE_MAX, REMEMBERED, Revoked};
 use crate::event::Event;
 use crate::node::CertificateState;
 use crate::world::World;
@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 impl World {
     pub(super) fn take_in_certificate_event(&mut self, event: &Event) {
         match event {
-            Event::CertificateIssued { serial, holder, not_after } => self.issue(serial, holder, *not_after),
+            Event::CertificateIssued { serial, holder, not_after, renews } => {
+                self.issue(serial, holder, *not_after, renews.clone());
+            }
             Event::CertificatesRevoked { serials, nodes, reason, at } => {
                 self.revoke(serials, Revoked { at: *at, reason: *reason });
                 self.end_tokens(nodes);
@@ -25,16 +27,28 @@ impl World {
         }
     }
 
-    fn issue(&mut self, serial: &str, holder: &CertificateHolder, not_after: UnixMillis) {
+    fn issue(&mut self, serial: &str, holder: &CertificateHolder, not_after: UnixMillis, renews: Option<String>) {
+        if renews.is_some() {
+            self.renew(serial, holder);
+        }
         let holder = Some(holder.clone());
-        let record = CertificateRecord { holder, not_after: Some(not_after), revoked: None };
+        let record = CertificateRecord { holder, not_after: Some(not_after), renews, revoked: None };
         self.certificates.insert(serial.to_owned(), record);
+    }
+
+    /// A node that renews what its last token got may come with the new one before it came with the old one.
+    fn renew(&mut self, serial: &str, holder: &CertificateHolder) {
+        let Some(node) = holder.node().and_then(|node| self.nodes.get_mut(&node)) else { return };
+        node.serials.push(serial.to_owned());
+        if node.serials.len() > LIVE_MAX {
+            node.serials.remove(0);
+        }
     }
 
     /// With a certificate ends the token that it was got with: its answer could be asked for again.
     fn revoke(&mut self, serials: &[String], revoked: Revoked) {
         for serial in serials {
-            let unknown = CertificateRecord { holder: None, not_after: None, revoked: None };
+            let unknown = CertificateRecord { holder: None, not_after: None, renews: None, revoked: None };
             self.certificates.entry(serial.clone()).or_insert(unknown).revoked = Some(revoked);
         }
         let serials: BTreeSet<&str> = serials.iter().map(String::as_str).collect();

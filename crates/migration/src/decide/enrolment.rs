@@ -46,7 +46,7 @@ pub(super) fn enrol(
         serial: serial.to_owned(),
     };
     let holder = CertificateHolder { role: Role::Node, name: grant.node.as_str().to_owned() };
-    let issued = Event::CertificateIssued { serial: serial.to_owned(), holder, not_after };
+    let issued = Event::CertificateIssued { serial: serial.to_owned(), holder, not_after, renews: None };
     if world.legal(&event).is_err() || world.legal(&issued).is_err() {
         return Err(uniform());
     }

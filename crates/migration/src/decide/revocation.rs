@@ -15,7 +15,7 @@ pub(super) fn record(
     not_after: UnixMillis,
 ) -> Result<Vec<Event>, Refusal> {
     let (serial, holder) = (serial.to_owned(), holder.clone());
-    world.checked(Event::CertificateIssued { serial, holder, not_after })
+    world.checked(Event::CertificateIssued { serial, holder, not_after, renews: None })
 }
 
 /// Takes back what is named and is not taken back yet; with a node, its unused tokens end, too. One pass over everything, however many
@@ -31,6 +31,7 @@ pub(super) fn revoke(world: &World, wish: &Revocation, now: UnixMillis) -> Resul
         known.holder.as_ref().is_some_and(is_named) && known.not_after.is_none_or(|ends| ends > now)
     });
     serials.extend(issued.map(|(serial, _)| serial.as_str()));
+    add_renewed(world, &mut serials, now);
     serials.retain(|serial| world.certificates.get(*serial).is_none_or(|known| known.revoked.is_none()));
     let with_tokens = world.enrolments.values().map(|grant| &grant.node).filter(|node| names.contains(node.as_str()));
     let nodes: BTreeSet<&NodeId> = with_tokens.collect();
@@ -40,6 +41,24 @@ pub(super) fn revoke(world: &World, wish: &Revocation, now: UnixMillis) -> Resul
     let serials = serials.into_iter().map(ToOwned::to_owned).collect();
     let nodes = nodes.into_iter().cloned().collect();
     world.checked(Event::CertificatesRevoked { serials, nodes, reason: wish.reason, at: now })
+}
+
+/// With a certificate goes what was got by showing it: a thief who renewed would keep what is taken back otherwise.
+fn add_renewed<'w>(world: &'w World, serials: &mut BTreeSet<&'w str>, now: UnixMillis) {
+    let live = world.certificates.iter().filter(|(_, known)| known.not_after.is_none_or(|ends| ends > now));
+    let renewed: Vec<(&str, &str)> =
+        live.filter_map(|(serial, known)| Some((known.renews.as_deref()?, serial.as_str()))).collect();
+    loop {
+        let found: Vec<&str> = renewed
+            .iter()
+            .filter(|(shown, serial)| serials.contains(shown) && !serials.contains(serial))
+            .map(|(_, serial)| *serial)
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        serials.extend(found);
+    }
 }
 
 pub(super) fn renew_list(world: &World, now: UnixMillis) -> Vec<Event> {

@@ -172,6 +172,7 @@ fn concerns(before: &World, event: &Event, name: &NodeId) -> bool {
             let holds = |node: &Node| serials.iter().any(|serial| node.serials.contains(serial));
             nodes.contains(name) || before.nodes.get(name).is_some_and(holds)
         }
+        Event::CertificateIssued { holder, renews: Some(_), .. } => holder.node().as_ref() == Some(name),
         Event::LeadershipTaken { .. }
         | Event::CertificateIssued { .. }
         | Event::RevocationListRenewed { .. }

@@ -1,7 +1,7 @@
 //! Legality of what is known about shards, routers, nodes and tokens.
 
 use super::{Illegal, SERIALS_MAX};
-use crate::certificates::REVOKED_MAX;
+use crate::certificates::{CertificateHolder, REVOKED_MAX};
 use crate::event::Event;
 use crate::node::{CertificateState, Migration, Node};
 use crate::record::{ORDERED_BY_BYTES_MAX, Order, RECEIPT_BYTES_MAX};
@@ -52,6 +52,10 @@ impl World {
             }
             Event::CertificateIssued { serial, .. } if self.certificates.contains_key(serial) => {
                 Err(Illegal::Certificates("the serial was handed out already"))
+            }
+            Event::CertificateIssued { serial, holder, renews: Some(shown), .. } => {
+                self.renewed(shown, holder)?;
+                serial_fits(serial)
             }
             Event::CertificateIssued { serial, .. } => serial_fits(serial),
             Event::CertificatesRevoked { serials, nodes, .. } => self.revoked(serials, nodes),
@@ -117,6 +121,25 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    fn renewed(&self, shown: &str, holder: &CertificateHolder) -> Result<(), Illegal> {
+        serial_fits(shown)?;
+        if let Some(node) = holder.node() {
+            let serials = &self.known_node(&node)?.serials;
+            if !serials.is_empty() && !serials.iter().any(|known| known == shown) {
+                return Err(Illegal::Certificates("a later token was used: its certificate is the one to renew"));
+            }
+        }
+        let Some(known) = self.certificates.get(shown) else { return Ok(()) };
+        if known.revoked.is_some() {
+            return Err(Illegal::Certificates("the certificate that was shown is revoked"));
+        }
+        // One whose issue is not in this journal has no holder here.
+        if known.holder.as_ref().is_some_and(|other| other != holder) {
+            return Err(Illegal::Certificates("the certificate that was shown is somebody else's"));
+        }
+        Ok(())
     }
 
     fn revoked(&self, serials: &[String], nodes: &[NodeId]) -> Result<(), Illegal> {

@@ -1,9 +1,10 @@
 //! What operators do in the simulation: at random while there are faults, and what is left to them when those are over.
 
 use super::Simulation;
+use crate::certificates::CertificateHolder;
 use crate::fixture::plan;
 use crate::{BatchPhase, Direction, Input, Migration, Settings, Stage};
-use shardlift_model::{BatchId, ByteCount, NodeId};
+use shardlift_model::{BatchId, ByteCount, NodeId, Role, UnixMillis};
 use std::collections::BTreeMap;
 
 /// True from the commit of a way back on: whoever is gone then is waited for only until it is written off.
@@ -40,6 +41,12 @@ impl Simulation {
                 let generation = self.bench.world.nodes[&node].generation;
                 let settings = Settings { quota: Some(ByteCount(self.bench.now.0)), ..Settings::default() };
                 Input::RecordSettings { node, generation, settings }
+            }
+            29 => {
+                let shown = self.bench.world.nodes[&node].serials.last().cloned().unwrap_or_default();
+                let serial = format!("f{:x}", self.bench.now.0);
+                let holder = CertificateHolder { role: Role::Node, name: node.as_str().to_owned() };
+                Input::RenewCertificate { shown, serial, holder, not_after: UnixMillis(u64::MAX) }
             }
             // Of what was measured, not of an operator.
             28 => Input::AdviseSeeding { count: u32::try_from(self.dice.below(6)).unwrap() },

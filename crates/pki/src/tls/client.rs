@@ -140,7 +140,7 @@ fn configure(
     Ok(config)
 }
 
-type Builder = rustls::ConfigBuilder<ClientConfig, WantsClientCert>;
+pub(super) type Builder = rustls::ConfigBuilder<ClientConfig, WantsClientCert>;
 
 pub(super) fn checked_by(check: impl ServerCheck + 'static) -> Result<Builder, rustls::Error> {
     let builder = ClientConfig::builder_with_details(provider(), time_provider())

@@ -1,12 +1,14 @@
 //! A channel for those who know nothing of a cluster but the fingerprint of its root.
 
-use super::client::{Expected, checked_by, finish, lazy_channel};
+use super::client::{Builder, Expected, checked_by, finish, lazy_channel};
 use super::error::TlsError;
 use super::verifier::{ServerCheck, refused, refused_by_trust};
 use crate::clock::unix_millis;
 use crate::hash::sha256;
+use crate::pem_text::{PemError, certificates_in, private_key_in};
+use crate::secret::SecretPem;
 use crate::{identity, trust};
-use rustls::RootCertStore;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use shardlift_model::Role;
 use tonic::transport::Channel;
@@ -17,14 +19,30 @@ use tonic::transport::Channel;
 /// # Errors
 /// [`TlsError::Fingerprint`] when it is none.
 pub fn pinned_channel(address: &str, root_fingerprint: &str) -> Result<Channel, TlsError> {
+    channel(address, root_fingerprint, |builder| Ok(builder.with_no_client_auth()))
+}
+
+/// The same, showing the certificate in `pem`, which has its key too.
+///
+/// # Errors
+/// [`TlsError::Fingerprint`]; [`TlsError::Configuration`] when certificate and key are not usable.
+pub fn pinned_channel_as(address: &str, root_fingerprint: &str, pem: &SecretPem) -> Result<Channel, TlsError> {
+    let unusable = |error: PemError| TlsError::Configuration(rustls::Error::General(error.to_string()));
+    let chain = certificates_in(pem.expose()).map_err(unusable)?;
+    let key = private_key_in(pem.expose()).map_err(unusable)?;
+    channel(address, root_fingerprint, |builder| builder.with_client_auth_cert(chain, key))
+}
+
+fn channel(
+    address: &str,
+    root_fingerprint: &str,
+    shown: impl FnOnce(Builder) -> Result<ClientConfig, rustls::Error>,
+) -> Result<Channel, TlsError> {
     let mut fingerprint = [0; 32];
     hex::decode_to_slice(root_fingerprint, &mut fingerprint).map_err(|_| TlsError::Fingerprint)?;
-    let config = checked_by(PinnedVerifier { fingerprint }).map(|builder| {
-        let mut config = builder.with_no_client_auth();
-        finish(&mut config, &[super::ALPN_HTTP2]);
-        config
-    });
-    Ok(lazy_channel(address.to_owned(), config))
+    let mut config = checked_by(PinnedVerifier { fingerprint }).and_then(shown).map_err(TlsError::Configuration)?;
+    finish(&mut config, &[super::ALPN_HTTP2]);
+    Ok(lazy_channel(address.to_owned(), Ok(config)))
 }
 
 /// The chain does not contain the root.

@@ -89,6 +89,17 @@ pub fn server_only_config(credentials: &Arc<Credentials>, alpn: &[&[u8]]) -> Res
     build(credentials, Believes::ClusterAlone, None, shown, &Versions::Tls13, alpn)
 }
 
+/// The same for those who may have one of the cluster already: what is shown is verified, and nothing need be.
+///
+/// # Errors
+/// [`TlsError::Configuration`] when the TLS library refuses.
+pub fn enrolment_config(credentials: &Arc<Credentials>, alpn: &[&[u8]]) -> Result<ServerTls, TlsError> {
+    let believes = Believes::ClusterAlone;
+    let verifier = Verifier { credentials: credentials.clone(), believes, mandatory: false };
+    let shown = Shown::OwnWithRoot(credentials.clone());
+    build(credentials, believes, Some(verifier), shown, &Versions::Tls13, alpn)
+}
+
 /// For backup clients: certificates of the cluster and of the older CAs, TLS 1.2 and 1.3. Which member may do what is
 /// the service's decision, taken from the peer.
 ///

@@ -35,6 +35,8 @@ pub enum NodeCommand {
     Token(NodeToken),
     /// On the client's machine: get the certificate that restic takes
     Enroll(EnrollNode),
+    /// On the client's machine: get a new certificate before the present one ends
+    Renew(RenewNode),
     /// Take a node out of its batch before the commit and give it back to its source
     Abort(AbortNode),
     /// Let a held node go on after its cause was dealt with
@@ -176,6 +178,34 @@ pub struct EnrollNode {
     /// Folder for node.pem and ca.pem; made when it is not there.
     #[arg(long = "out", value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// A certificate that is to be renewed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES:
+  shardlift node renew --out /etc/restic/shardlift
+  shardlift node renew --out /etc/restic/shardlift --daemon
+  shardlift node renew --out /etc/restic/shardlift --force
+
+The first is for a timer: it does nothing before two thirds of the certificate's life are over. --daemon stays and renews in
+time. The present certificate is the proof, no token is needed. node.pem and ca.pem are replaced; backups that run go on with what
+they have read.")]
+pub struct RenewNode {
+    /// The folder that `node enroll` was given.
+    #[arg(long = "out", value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Where the controller serves enrolment, if it has moved.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// SHA-256 fingerprint of the root that vouches for it, if that has changed.
+    #[arg(long, value_name = "HEX")]
+    pub root: Option<String>,
+    /// Renew although it is not due.
+    #[arg(long, conflicts_with = "daemon")]
+    pub force: bool,
+    /// Stay, and renew each time it is due.
+    #[arg(long)]
+    pub daemon: bool,
 }
 
 /// A node that should not move.
