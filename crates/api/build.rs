@@ -45,7 +45,7 @@ const SHOWN: [&str; 37] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    let files = ["common", "shard", "router", "operator"].map(|name| format!("shardlift/v1/{name}.proto"));
+    let files = ["common", "part", "shard", "router", "operator"].map(|name| format!("shardlift/v1/{name}.proto"));
     println!("cargo:rerun-if-changed={}", root.display());
     let descriptors = protox::compile(files, [&root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

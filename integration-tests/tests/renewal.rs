@@ -4,7 +4,10 @@
 use anyhow::{Context as _, Result, ensure};
 use integration_tests::cluster::{Cluster, ClusterOptions};
 use integration_tests::{Restic, TestRoot, eventually, tool};
+use rand::RngCore as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const NODE: &str = "acme/web-1";
@@ -41,6 +44,85 @@ async fn cluster(root: &TestRoot, restic: &Path, tree: &Path) -> Result<Cluster>
     cluster.wait_nodes(1).await?;
     cluster.enrol(NODE).await?;
     Ok(cluster)
+}
+
+/// Serials in hex of what a server shows, by `openssl`.
+fn shown_at(openssl: &Path, address: &str) -> Result<String> {
+    let mut shown = Command::new(openssl);
+    shown.args(["s_client", "-connect", address, "-alpn", "h2", "-showcerts"]).stdin(Stdio::null());
+    // Without a client's certificate the handshake ends badly, after the server has shown its own.
+    let chain = shown.stderr(Stdio::null()).output()?.stdout;
+    let mut serial = Command::new(openssl);
+    serial.args(["x509", "-noout", "-serial"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut serial = serial.spawn()?;
+    serial.stdin.take().context("no stdin")?.write_all(&chain)?;
+    let said = String::from_utf8(serial.wait_with_output()?.stdout)?;
+    let serial = said.trim().strip_prefix("serial=").with_context(|| format!("{address} shows nothing: {said}"))?;
+    Ok(serial.to_lowercase().trim_start_matches('0').to_owned())
+}
+
+async fn control_address(cluster: &Cluster, part: &str, list: &str) -> Result<String> {
+    let listed = cluster.cli().json(&[part, "list"]).await?;
+    let address = listed[list][0]["control_address"].as_str();
+    address.map(ToOwned::to_owned).with_context(|| format!("no address in {listed}"))
+}
+
+#[tokio::test]
+async fn the_parts_renew_their_own_certificates_under_a_running_backup() -> Result<()> {
+    let test = "the_parts_renew_their_own_certificates_under_a_running_backup";
+    let (Some(restic), Some(openssl)) = (tool(test, "restic"), tool(test, "openssl")) else { return Ok(()) };
+    let root = TestRoot::new(test)?;
+    let tree = root.folder("tree")?;
+    let mut cluster = cluster(&root, &restic, &tree).await?;
+    let shard = control_address(&cluster, "shard", "shards").await?;
+    let router = control_address(&cluster, "router", "routers").await?;
+    let before = [shown_at(&openssl, &shard)?, shown_at(&openssl, &router)?];
+
+    let mut content = vec![0; 8 << 20];
+    rand::rng().fill_bytes(&mut content);
+    std::fs::write(tree.join("fresh.bin"), content)?;
+    let slow = cluster.new_client(&restic, NODE)?.option("--limit-upload").option("512");
+    let uploading = tokio::spawn(async move { slow.backup(&tree).await });
+    // As if two thirds of the life were over.
+    cluster.terminate("controller").await?;
+    let config = cluster.folder().join("cluster/controller.toml");
+    let text = std::fs::read_to_string(&config)?;
+    ensure!(text.contains("\n[ca]\n"), "{text}");
+    std::fs::write(&config, text.replace("\n[ca]\n", "\n[ca]\nrenew_at_percent = 0\n"))?;
+    cluster.restart("controller").await?;
+    eventually("both show new certificates", STEP_TIME_MAX, || async {
+        let now = [shown_at(&openssl, &shard)?, shown_at(&openssl, &router)?];
+        ensure!(now[0] != before[0] && now[1] != before[1], "{now:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(!uploading.is_finished(), "the upload was over before anything was renewed");
+    uploading.await??;
+    // The controller has renewed its own as well, and goes on: it is called with it.
+    let own = cluster.folder().join("cluster/own-certificate.pem");
+    eventually("the controller has its own", STEP_TIME_MAX, || async {
+        ensure!(own.exists(), "not yet");
+        Ok(())
+    })
+    .await?;
+
+    std::fs::write(&config, text)?;
+    let renewed = shown_at(&openssl, &shard)?;
+    for part in ["source", "router", "controller"] {
+        cluster.kill(part)?;
+        cluster.restart(part).await?;
+    }
+    ensure!(shown_at(&openssl, &shard)? == renewed, "the restart has lost what was renewed");
+    let listed = cluster.cli().json(&["cert", "list"]).await?;
+    let of = |role: &str| {
+        let all = listed["certificates"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().filter(|known| known["role"] == role).count()
+    };
+    ensure!(of("shard") >= 2 && of("router") >= 2 && of("controller") >= 1, "{listed}");
+    let client = cluster.new_client(&restic, NODE)?;
+    client.backup(&root.folder("tree")?).await?;
+    client.check().await?;
+    cluster.shut_down().await
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub const ROWS: &[Row] = rows! {
         "ListObjects", "ReadJournal", "GetDigest", "ReadDigest", "GetSideData",
     ];
     "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
+    "PartCertificate" => Caller::Role(Role::Controller), ["DescribeCertificate", "RequestCertificate", "TakeCertificate"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "LimitShard", "AddRouter", "ListRouters", "ListFleet", "ShowNode",
         "ExplainNode", "DefineNode", "ChangeSettings", "VerifyNode", "MakePlan", "CheckPlan", "ApplyPlan", "ShowPlan", "EstimatePlan",

@@ -1,6 +1,7 @@
 //! Connections to shards and routers: one for each part and address, made when first used, kept, and mutually
 //! authenticated. A part that answers under another identity than the expected one is never spoken to.
 
+use shardlift_api::v1::part_certificate_client::PartCertificateClient;
 use shardlift_api::v1::router_control_client::RouterControlClient;
 use shardlift_api::v1::shard_control_client::ShardControlClient;
 use shardlift_model::{Role, RouterId, ShardId};
@@ -41,6 +42,11 @@ impl Channels {
     pub(crate) fn router(&self, router: &RouterId, address: &str) -> RouterControlClient<Channel> {
         let channel = self.to(Role::Router, router.as_str(), address);
         RouterControlClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// What a part does with its own certificate.
+    pub(crate) fn part(&self, role: Role, name: &str, address: &str) -> PartCertificateClient<Channel> {
+        PartCertificateClient::new(self.to(role, name, address))
     }
 
     fn to(&self, role: Role, name: &str, address: &str) -> Channel {

@@ -19,6 +19,7 @@
 //! [ca]
 //! folder = "ca"
 //! passphrase_file = "ca.passphrase"
+//! renew_at_percent = 66                  # optional: parts get new certificates when so much of their life is over
 //! [limits]                               # optional, each of them
 //! cutover_ms_max = 30000
 //! ```
@@ -56,6 +57,7 @@ struct Raw {
 struct RawCa {
     folder: PathBuf,
     passphrase_file: PathBuf,
+    renew_at_percent: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +98,8 @@ pub struct ControllerConfig {
     pub ca_folder: PathBuf,
     /// File with the passphrase of the CA's keys.
     pub ca_passphrase_file: PathBuf,
+    /// Parts get new certificates when so much of the life of theirs is over; 0: at each look.
+    pub renew_at_percent: u8,
     /// CAs from before the cluster that clients need to trust meanwhile.
     pub legacy_ca: Vec<PathBuf>,
     /// Bounds of cutovers.
@@ -135,6 +139,7 @@ impl RawConfig for Raw {
             status_listen: self.status_listen,
             metrics_listen: metrics_address(self.metrics_listen)?,
             tls: self.tls.below(folder),
+            renew_at_percent: renewal_share(self.ca.renew_at_percent)?,
             ca_folder: folder.join(self.ca.folder),
             ca_passphrase_file: folder.join(self.ca.passphrase_file),
             legacy_ca: self.legacy_ca.into_iter().map(|path| folder.join(path)).collect(),
@@ -154,6 +159,14 @@ fn address(field: &'static str, text: Option<String>, listen: SocketAddr) -> Res
             Err(ConfigError::Field { field, why: "must be given when the listener is on all addresses".to_owned() })
         }
         None => Ok(listen.to_string()),
+    }
+}
+
+/// What is left after it has to be long enough to find out what is wrong.
+fn renewal_share(percent: Option<u8>) -> Result<u8, ConfigError> {
+    match percent.unwrap_or(66) {
+        percent @ 0..=90 => Ok(percent),
+        _ => Err(ConfigError::field("ca", "renew_at_percent is at most 90")),
     }
 }
 

@@ -32,6 +32,7 @@ mod ledger;
 mod metrics;
 mod observed;
 mod operator;
+mod part_certificates;
 mod publish;
 mod receipts;
 mod recovery;

@@ -11,6 +11,7 @@ use crate::inputs::Unheard;
 use crate::issuer::{Issuer, IssuerError};
 use crate::lead::{Lead, LeadError, prepare};
 use crate::metrics::Metrics;
+use crate::part_certificates::{Renewing, renewed_beside};
 use crate::runtime::RuntimeError;
 use crate::{estimates, inventory, publish, revocations};
 use services::Services;
@@ -110,7 +111,7 @@ impl Controller {
     /// [`ControllerError`] names what is wrong.
     pub fn build(config: ControllerConfig) -> Result<Self, ControllerError> {
         shardlift_pki::install_crypto_provider();
-        let credentials = Credentials::load(config.tls.clone())?;
+        let credentials = Credentials::load_renewable(config.tls.clone(), renewed_beside(&config.store))?;
         let identity = credentials.identity();
         if identity.cluster != config.cluster || identity.role() != Role::Controller {
             let found = format!("{identity} of cluster {}", identity.cluster);
@@ -194,6 +195,8 @@ impl Controller {
             tasks.spawn(estimates::run(context.clone(), kept, stop.clone()));
             let (own, ca) = (credentials.clone(), issuer.clone());
             tasks.spawn(revocations::run(context.clone(), ca, own, stop.clone()));
+            let renewing = Renewing::new(context.clone(), issuer.clone(), credentials.clone(), config.renew_at_percent);
+            tasks.spawn(renewing.run(stop.clone()));
             let mut services = Services { credentials: &credentials, stop: &stop, announce, tasks };
             services.metrics(config.metrics_listen, metrics.clone()).await?;
             services.enrolment(&config, &context, issuer.clone()).await?;

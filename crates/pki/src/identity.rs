@@ -1,6 +1,7 @@
 //! What a certificate says about its holder. Reading is not believing: see [`crate::trust`] for who vouches for it.
 
 use shardlift_model::{Identity, NameError, UnixMillis};
+use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
@@ -136,6 +137,28 @@ pub(crate) fn subject_key_id(der: &[u8]) -> Result<Option<Vec<u8>>, IdentityErro
         ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
         _ => None,
     }))
+}
+
+/// The host names and addresses that a server's certificate is good for, as text.
+///
+/// # Errors
+/// [`IdentityError::Malformed`] when it is no certificate.
+pub fn host_names(der: &[u8]) -> Result<Vec<String>, IdentityError> {
+    let certificate = parse(der)?;
+    let names = certificate.subject_alternative_name().map_err(|error| IdentityError::Malformed(error.to_string()))?;
+    let names = names.map(|names| &names.value.general_names).into_iter().flatten();
+    Ok(names.filter_map(host_name).collect())
+}
+
+fn host_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let address = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            address.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// The first instant at which a certificate is valid.

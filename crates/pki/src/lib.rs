@@ -35,4 +35,5 @@ pub mod trust;
 pub use clock::time_provider;
 pub use pem_text::{PemError, certificates_in};
 pub use provider::{NoRandomness, install_crypto_provider};
+pub use rustls_pki_types::CertificateDer;
 pub use secret::{Passphrase, SecretPem};

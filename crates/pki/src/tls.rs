@@ -9,6 +9,7 @@ mod connection;
 mod credentials;
 mod error;
 mod incoming;
+mod loaded;
 mod pinned;
 mod server;
 mod verifier;

@@ -82,7 +82,8 @@ impl Router {
     /// # Errors
     /// [`ServerError`] says what to look at.
     pub fn build(config: RouterConfig) -> Result<Self, ServerError> {
-        let credentials = Credentials::load(config.credentials.clone())?;
+        let renewed = shardlift_custody::renewed_in(&config.state);
+        let credentials = Credentials::load_renewable(config.credentials.clone(), renewed)?;
         let identity = credentials.identity();
         if identity.role() != Role::Router
             || identity.name() != config.name.as_str()
@@ -185,6 +186,7 @@ impl Router {
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .concurrency_limit_per_connection(64)
             .add_service(control.into_service())
+            .add_service(shardlift_custody::service(&self.credentials))
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
             .await?;
         Ok(())

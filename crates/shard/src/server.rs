@@ -147,7 +147,8 @@ impl Shard {
     /// # Errors
     /// [`ServerError`] says what to look at.
     pub async fn build(config: ShardConfig) -> Result<Self, ServerError> {
-        let credentials = Credentials::load(config.credentials.clone())?;
+        let renewed = shardlift_custody::renewed_in(&config.engine.state);
+        let credentials = Credentials::load_renewable(config.credentials.clone(), renewed)?;
         let identity = credentials.identity();
         let is_own = identity.role() == Role::Shard && identity.name() == config.name.as_str();
         if !is_own || identity.cluster != config.cluster {
@@ -309,6 +310,7 @@ impl Shard {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20)
             .add_service(control.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(shardlift_custody::service(&self.reloadable.credentials))
             .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
             .await?;

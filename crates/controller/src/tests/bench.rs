@@ -50,7 +50,7 @@ pub(super) fn pace() -> Pace {
 }
 
 /// Polls until it holds; panics with what was wanted after a minute.
-pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if holds() {
             return;
@@ -60,12 +60,17 @@ pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("not within 60 s: {what}");
 }
 
+/// Host names of the parts' certificates.
+pub(crate) const HOSTS: [&str; 3] = ["*.backup.example", "shard.example", "127.0.0.1"];
+
 pub(super) fn credentials(dir: &Path, authority: &Authority, role: Role, name: &str) -> Arc<Credentials> {
     let identity = Identity::new(CLUSTER.parse().unwrap(), role, name).unwrap();
     let (key, csr) = request::create_key_and_request().unwrap();
     let checked = request::check_for(&csr, &identity).unwrap();
     let profile = Profile::built_in(Kind::from(role)).unwrap();
-    let issued = authority.issue(&profile, &identity, &[], &checked, clock::now()).unwrap();
+    let hosts: &[&str] = if matches!(role, Role::Operator | Role::Node) { &[] } else { &HOSTS };
+    let hosts: Vec<_> = hosts.iter().map(|host| host.parse().unwrap()).collect();
+    let issued = authority.issue(&profile, &identity, &hosts, &checked, clock::now()).unwrap();
     let paths = CredentialPaths {
         certificate: dir.join(format!("{role}-{name}.pem")),
         key: dir.join(format!("{role}-{name}.key")),
@@ -75,7 +80,7 @@ pub(super) fn credentials(dir: &Path, authority: &Authority, role: Role, name: &
     bundle::write(&paths.certificate, &issued.chain_pem).unwrap();
     bundle::write_private(&paths.key, &key).unwrap();
     bundle::write(&paths.ca, &authority.ca_pem()).unwrap();
-    Credentials::load(paths).unwrap()
+    Credentials::load_renewable(paths, dir.join(format!("{role}-{name}.renewed.pem"))).unwrap()
 }
 
 /// A server of one fake part; its services differ in type only.
@@ -83,21 +88,22 @@ macro_rules! serve {
     ($parts:expr, $listener:expr, $own:expr, $service:expr) => {{
         let tls = mutual_server_config($own, &[ALPN_HTTP2]).unwrap();
         let incoming = Incoming::new($listener, tls).unwrap();
-        let service = $service;
+        let (service, custody) = ($service, shardlift_custody::service($own));
         $parts.spawn(async move {
-            let server = tonic::transport::Server::builder().layer(GuardLayer).add_service(service);
+            let server =
+                tonic::transport::Server::builder().layer(GuardLayer).add_service(service).add_service(custody);
             server.serve_with_incoming(incoming).await.unwrap();
         });
     }};
 }
 
 /// A CA and what it has given to the parts. Several benches may stand on one.
-pub(super) struct Ca {
+pub(crate) struct Ca {
     pub(super) dir: tempfile::TempDir,
     controller: Arc<Credentials>,
     issuer: Arc<Issuer>,
-    shards: BTreeMap<String, Arc<Credentials>>,
-    router: Arc<Credentials>,
+    pub(crate) shards: BTreeMap<String, Arc<Credentials>>,
+    pub(crate) router: Arc<Credentials>,
 }
 
 impl Ca {
@@ -116,19 +122,19 @@ impl Ca {
     }
 }
 
-pub(super) struct Bench {
-    pub(super) ca: Arc<Ca>,
+pub(crate) struct Bench {
+    pub(crate) ca: Arc<Ca>,
     pub(super) yard: Yard,
-    pub(super) addresses: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, String>,
     pub(super) router_address: String,
     pub(super) table: Arc<Mutex<Table>>,
-    pub(super) controller: Arc<Credentials>,
-    pub(super) issuer: Arc<Issuer>,
+    pub(crate) controller: Arc<Credentials>,
+    pub(crate) issuer: Arc<Issuer>,
     parts: JoinSet<()>,
 }
 
 impl Bench {
-    pub(super) async fn new(nodes: &[&str]) -> Self {
+    pub(crate) async fn new(nodes: &[&str]) -> Self {
         Self::on(Ca::new(), nodes).await
     }
 
@@ -160,7 +166,7 @@ impl Bench {
     }
 
     /// Starts a controller on a store.
-    pub(super) async fn lead(&self, store: Arc<dyn Store>) -> Running {
+    pub(crate) async fn lead(&self, store: Arc<dyn Store>) -> Running {
         let empty = World::new(CLUSTER.parse().unwrap(), ZONE.parse().unwrap());
         let prepared = prepare(store, empty, self.controller.clone(), pace(), Metrics::new()).await;
         let Lead { context, runtime } = prepared.unwrap();
@@ -184,23 +190,23 @@ impl Bench {
         assert!(violations.is_empty(), "{violations:?}");
     }
 
-    pub(super) async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.parts.shutdown().await;
     }
 }
 
 /// A controller at work.
-pub(super) struct Running {
+pub(crate) struct Running {
     pub(super) operator: OperatorService,
     pub(super) enrolment: EnrolmentService,
-    pub(super) context: Context,
+    pub(crate) context: Context,
     stop: CancellationToken,
     leading: JoinHandle<Result<(), RuntimeError>>,
     inventory: JoinHandle<()>,
 }
 
 impl Running {
-    pub(super) fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+    pub(crate) fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
         self.context.shared.world(look)
     }
 
@@ -208,7 +214,7 @@ impl Running {
         self.leading.is_finished()
     }
 
-    pub(super) async fn end(self) -> Result<(), RuntimeError> {
+    pub(crate) async fn end(self) -> Result<(), RuntimeError> {
         self.stop.cancel();
         self.inventory.await.unwrap();
         self.leading.await.unwrap()
@@ -226,7 +232,7 @@ impl Running {
     }
 
     /// Adds all parts that are not known yet and waits for the nodes.
-    pub(super) async fn add_parts(&self, bench: &Bench, nodes: usize) -> Result<(), Status> {
+    pub(crate) async fn add_parts(&self, bench: &Bench, nodes: usize) -> Result<(), Status> {
         for (shard, address) in &bench.addresses {
             let request = v1::AddShardRequest { shard: shard.clone(), control_address: address.clone() };
             self.operator.add_shard(Request::new(request)).await?;

@@ -4,12 +4,13 @@
 //! changes under a running process. A reload that fails any of this leaves what is in use as it is.
 
 use super::error::CredentialError;
+use super::loaded::{Loaded, Pair, read_key};
 use crate::clock::now;
-use crate::pem_text::{PemError, certificates_in, private_key_in};
-use crate::provider::provider;
+use crate::pem_text::certificates_in;
 use crate::revocation::Revocations;
-use crate::trust::{ClusterTrust, LegacyTrust, TrustDomains};
-use crate::{files, identity};
+use crate::secret::SecretPem;
+use crate::trust::TrustDomains;
+use crate::{bundle, files};
 use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
@@ -46,24 +47,12 @@ impl CredentialPaths {
     }
 }
 
-/// One consistent set.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(super) key: Arc<CertifiedKey>,
-    /// The same with the root at the end, for clients that know the root by its fingerprint.
-    pub(crate) key_with_root: Arc<CertifiedKey>,
-    /// Cluster and older CAs.
-    pub(super) trust: Arc<TrustDomains>,
-    /// The cluster alone.
-    pub(super) cluster_trust: Arc<TrustDomains>,
-    identity: Identity,
-    not_after: UnixMillis,
-}
-
 /// A part's own certificate and whom it trusts.
 #[derive(Debug)]
 pub struct Credentials {
     paths: CredentialPaths,
+    /// What was renewed, chain and key in one file; `None`: nothing is.
+    renewed: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
     /// Stays the same over reloads.
     revocations: Arc<Revocations>,
@@ -75,9 +64,21 @@ impl Credentials {
     /// # Errors
     /// [`CredentialError`] names the file and what is wrong with it.
     pub fn load(paths: CredentialPaths) -> Result<Arc<Self>, CredentialError> {
+        Self::load_from(paths, None)
+    }
+
+    /// The same for a part whose certificate is renewed: the later one of these files and of `renewed` is used.
+    ///
+    /// # Errors
+    /// As [`Credentials::load`].
+    pub fn load_renewable(paths: CredentialPaths, renewed: PathBuf) -> Result<Arc<Self>, CredentialError> {
+        Self::load_from(paths, Some(renewed))
+    }
+
+    fn load_from(paths: CredentialPaths, renewed: Option<PathBuf>) -> Result<Arc<Self>, CredentialError> {
         let revocations = Arc::default();
-        let loaded = Loaded::read(&paths, &revocations)?;
-        Ok(Arc::new(Self { paths, loaded: ArcSwap::from_pointee(loaded), revocations }))
+        let loaded = Loaded::read(&paths, renewed.as_deref(), &revocations)?;
+        Ok(Arc::new(Self { paths, renewed, loaded: ArcSwap::from_pointee(loaded), revocations }))
     }
 
     /// Reads the same files again and uses them for every handshake from now on.
@@ -85,7 +86,7 @@ impl Credentials {
     /// # Errors
     /// [`CredentialError`]; what was in use stays in use.
     pub fn reload(&self) -> Result<(), CredentialError> {
-        let loaded = Loaded::read(&self.paths, &self.revocations)?;
+        let loaded = Loaded::read(&self.paths, self.renewed.as_deref(), &self.revocations)?;
         let expected = self.identity();
         if loaded.identity != expected {
             return Err(CredentialError::OtherIdentity {
@@ -95,6 +96,32 @@ impl Credentials {
         }
         self.loaded.store(Arc::new(loaded));
         Ok(())
+    }
+
+    /// Puts a renewed chain in place of the present one, durable first, and uses it for every handshake from now on. Blocks.
+    ///
+    /// # Errors
+    /// [`CredentialError`] when it is not this part's, not `key`'s, not believed or cannot be kept; what was in use stays so.
+    pub fn install(&self, chain_pem: &str, key: &SecretPem) -> Result<(), CredentialError> {
+        let path = self.renewed.as_deref().ok_or(CredentialError::NotRenewable)?;
+        let unusable = |source| CredentialError::Pem { path: path.to_owned(), source };
+        let text = bundle::client_pem(chain_pem, key).map_err(|error| CredentialError::Renewed(error.to_string()))?;
+        let found = Pair::parse(text.expose(), text.expose(), path, path)?;
+        if found.identity != self.identity() {
+            let (expected, found) = (self.identity().to_uri(), found.identity.to_uri());
+            return Err(CredentialError::OtherIdentity { expected, found });
+        }
+        let chain = certificates_in(chain_pem).map_err(unusable)?;
+        self.cluster_trust().classify(&chain, now()).map_err(|error| CredentialError::Renewed(error.to_string()))?;
+        let kept = files::write_private(path, text.expose().as_bytes());
+        kept.map_err(|source| CredentialError::Keep { path: path.to_owned(), source })?;
+        self.reload()
+    }
+
+    /// The own chain, leaf first, as it is shown.
+    #[must_use]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.loaded.load().key.cert.clone()
     }
 
     /// Who this part is.
@@ -136,63 +163,6 @@ impl Credentials {
     pub(crate) fn loaded(&self) -> Arc<Loaded> {
         self.loaded.load_full()
     }
-}
-
-impl Loaded {
-    fn read(paths: &CredentialPaths, revocations: &Arc<Revocations>) -> Result<Self, CredentialError> {
-        let key = read_key(&paths.certificate, &paths.key)?;
-        let own =
-            |source| CredentialError::OwnChain { certificate: paths.certificate.clone(), ca: paths.ca.clone(), source };
-        let roots = read_certificates(&paths.ca)?;
-        let leaf = key
-            .cert
-            .first()
-            .ok_or_else(|| CredentialError::Pem { path: paths.certificate.clone(), source: PemError::NoCertificate })?;
-        let identity = identity::identity_in(leaf).map_err(|error| own(error.into()))?;
-        let not_after = identity::not_after(leaf).map_err(|error| own(error.into()))?;
-        let cluster = ClusterTrust::new(identity.cluster.clone(), &roots)
-            .map_err(|source| CredentialError::Authority { path: paths.ca.clone(), source })?
-            .with_revocations(Arc::clone(revocations));
-        let cluster_trust = TrustDomains { cluster, legacy: Vec::new() };
-        cluster_trust.classify(&key.cert, now()).map_err(own)?;
-        let legacy = paths.legacy_ca.iter().map(|path| read_legacy(path)).collect::<Result<_, _>>()?;
-        let trust = TrustDomains { cluster: cluster_trust.cluster.clone(), legacy };
-        let mut key_with_root = key.clone();
-        key_with_root.cert.extend(cluster_trust.cluster.root_of(&key.cert).cloned());
-        Ok(Self {
-            key: Arc::new(key),
-            key_with_root: Arc::new(key_with_root),
-            trust: Arc::new(trust),
-            cluster_trust: Arc::new(cluster_trust),
-            identity,
-            not_after,
-        })
-    }
-}
-
-fn read_legacy(path: &Path) -> Result<LegacyTrust, CredentialError> {
-    LegacyTrust::new(&read_certificates(path)?)
-        .map_err(|source| CredentialError::Authority { path: path.to_owned(), source })
-}
-
-fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, CredentialError> {
-    files::read(path).map_err(|source| CredentialError::Read { path: path.to_owned(), source })
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
-    certificates_in(&read_text(path)?).map_err(|source| CredentialError::Pem { path: path.to_owned(), source })
-}
-
-fn read_key(certificate: &Path, key: &Path) -> Result<CertifiedKey, CredentialError> {
-    let chain = read_certificates(certificate)?;
-    let der =
-        private_key_in(&read_text(key)?).map_err(|source| CredentialError::Pem { path: key.to_owned(), source })?;
-    CertifiedKey::from_der(chain, der, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            CredentialError::KeyMismatch { certificate: certificate.to_owned(), key: key.to_owned() }
-        }
-        error => CredentialError::Key { path: key.to_owned(), reason: error.to_string() },
-    })
 }
 
 /// A second server certificate, for clients that do not know the cluster's CA yet.

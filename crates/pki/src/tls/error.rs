@@ -1,5 +1,6 @@
 //! What can go wrong with credentials and handshakes. These texts are for the own log: a peer sees a TLS alert only.
 
+use crate::identity::IdentityError;
 use crate::pem_text::PemError;
 use crate::trust::TrustError;
 use std::error::Error as _;
@@ -64,6 +65,30 @@ pub enum CredentialError {
         #[source]
         source: TrustError,
     },
+    /// The certificate names nobody.
+    #[error("the certificate in {certificate} is not usable")]
+    Leaf {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: IdentityError,
+    },
+    /// What was to be installed is not usable.
+    #[error("the renewed certificate is refused: {0}")]
+    Renewed(String),
+    /// What was to be installed cannot be kept.
+    #[error("cannot write {path}")]
+    Keep {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// These credentials were loaded without a place for a renewed certificate.
+    #[error("these credentials are not renewed")]
+    NotRenewable,
     /// A reload may renew, not become somebody else.
     #[error("the new certificate is for {found}, this process is {expected}")]
     OtherIdentity {

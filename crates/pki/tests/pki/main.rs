@@ -10,6 +10,7 @@ mod clocks;
 mod credentials;
 mod grpc;
 mod lists;
+mod renewed;
 mod requests;
 mod servers;
 mod world;
