@@ -3,11 +3,13 @@
 //! A node whose move went on while the parts were asked is left out: what was seen of it is from two different moments. A part
 //! that does not answer is named, and nothing is concluded from its silence.
 
+mod certificates;
 mod expected;
 mod findings;
 
 use super::OperatorService;
 use crate::channels::{Deadline as _, Within as _};
+use crate::clock;
 use crate::effects::read_back_routes;
 use crate::inventory::list_nodes;
 use findings::{Seen, findings};
@@ -42,6 +44,13 @@ impl OperatorService {
             let found: Vec<v1::Finding> = nodes.iter().flat_map(|node| findings(world, node, &seen)).collect();
             (found, nodes.len() as u64)
         });
+        let issuer = self.issuer.name();
+        let certificates = self
+            .context
+            .shared
+            .both(|recorded, observed| certificates::findings(&recorded.world, observed, &issuer, clock::now()));
+        let is_asked = |one: &v1::Finding| only.as_ref().is_none_or(|node| certificates::of_node(one, node));
+        found.extend(certificates.into_iter().filter(is_asked));
         found.truncate(FINDINGS_MAX);
         Ok(v1::DiagnoseResponse { findings: found, nodes_checked, unchecked })
     }
