@@ -7,8 +7,9 @@ use integration_tests::conformance::{Login, ask};
 use integration_tests::{Restic, TestRoot, eventually, tool};
 use rand::RngCore as _;
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const NODE: &str = "acme/web-1";
@@ -96,6 +97,30 @@ fn openssl_agrees(cluster: &Cluster, openssl: &Path, list: &Path, stolen: &Path)
     Ok(())
 }
 
+/// The list as any program fetches it: its number, by `openssl`.
+fn published_number(cluster: &Cluster, openssl: &Path, root: &TestRoot) -> Result<String> {
+    let config = std::fs::read_to_string(cluster.folder().join("cluster/controller.toml"))?;
+    let line = config.lines().find_map(|line| line.strip_prefix("status_listen = "));
+    let address = line.context("no status API")?.trim_matches('"');
+    let mut asking = Command::new(openssl);
+    asking.args(["s_client", "-quiet", "-connect", address, "-CAfile"]).arg(cluster.folder().join("cluster/ca.pem"));
+    let mut asking = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut request = asking.stdin.take().context("no stdin")?;
+    request.write_all(b"GET /pki/crl HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let answer = asking.wait_with_output()?.stdout;
+    drop(request);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no answer")?;
+    let (head, list) = answer.split_at(end + 4);
+    let head = String::from_utf8_lossy(head);
+    ensure!(head.starts_with("HTTP/1.1 200") && head.contains("application/pkix-crl"), "{head}");
+    let file = root.path().join("fetched.crl");
+    std::fs::write(&file, list)?;
+    let read =
+        Command::new(openssl).args(["crl", "-inform", "DER", "-noout", "-crlnumber", "-in"]).arg(&file).output()?;
+    ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    Ok(String::from_utf8(read.stdout)?.trim().to_owned())
+}
+
 #[tokio::test]
 async fn a_stolen_key_is_cut_off_everywhere_and_a_new_one_is_let_in() -> Result<()> {
     let test = "a_stolen_key_is_cut_off_everywhere_and_a_new_one_is_let_in";
@@ -151,6 +176,14 @@ async fn a_stolen_key_is_cut_off_everywhere_and_a_new_one_is_let_in() -> Result<
     let list = root.path().join("list.pem");
     cli.must(&["cert", "crl", "--out", &list.to_string_lossy()]).await?;
     openssl_agrees(&cluster, &openssl, &list, &stolen_pem)?;
+    let number = cli.json(&["cert", "crl"]).await?["number"].as_u64().context("no number")?;
+    let expected = format!("crlNumber=0x{number:02X}");
+    eventually("the list is published", STEP_TIME_MAX, || async {
+        let published = published_number(&cluster, &openssl, &root)?;
+        ensure!(published.eq_ignore_ascii_case(&expected), "{published}, expected was {expected}");
+        Ok(())
+    })
+    .await?;
 
     // The shard that was away is told when it is back; the others have kept it, and so has the controller.
     for part in ["shard-b", "source", "controller"] {

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use shardlift_model::{BatchId, ByteCount, CustomerId, NodeId, ServerName, Sha256, ShardId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// All that the status API knows, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct World {
     pub batches: Vec<BatchView>,
     /// What happened, oldest first; bounded by the publisher.
     pub worklog: Vec<WorklogEntry>,
+    /// The revocation list that holds, in DER; `None` before the first one.
+    pub revocation_list: Option<Arc<[u8]>>,
     /// Access by token: the hash of the token as stored, never the token.
     pub access: BTreeMap<Sha256, Access>,
 }

@@ -12,6 +12,7 @@ use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued,
 use shardlift_pki::bundle::{self, BundleError};
 use shardlift_pki::profile::{Kind, Profile, ProfileError};
 use shardlift_pki::request::{self, RequestError};
+use shardlift_pki::revocation::list_der;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub(crate) struct SignedList {
     pub(crate) next_update: UnixMillis,
     /// The list, and the certificate of its CA.
     pub(crate) pem: String,
+    /// The list alone, in DER.
+    pub(crate) der: Arc<[u8]>,
 }
 
 /// The cluster's CA at work.
@@ -147,7 +150,8 @@ impl Issuer {
             Some(Listed { serial, at: revoked.at, reason: revoked.reason })
         });
         let pem = self.authority.sign_list(number, at, LIST_VALIDITY, listed)?;
-        Ok(SignedList { number, at, next_update: at.plus(LIST_VALIDITY), pem })
+        let der = list_der(&pem).unwrap_or_default().into();
+        Ok(SignedList { number, at, next_update: at.plus(LIST_VALIDITY), pem, der })
     }
 
     /// The root's fingerprint.

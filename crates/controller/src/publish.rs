@@ -3,6 +3,7 @@
 //! Whoever answers customers reads the last one from memory and never waits for the controller. It is made anew at most
 //! every [`PAUSE`], and only after something changed.
 
+use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::observed::Observed;
 use crate::operator::percent;
@@ -28,6 +29,7 @@ const PAUSE_FACTOR: u32 = 10;
 /// Keeps the read model fresh until told to stop.
 pub(crate) async fn run(
     shared: Arc<Shared>,
+    issuer: Arc<Issuer>,
     metrics: Metrics,
     sender: watch::Sender<Arc<view::World>>,
     shutdown: CancellationToken,
@@ -36,7 +38,9 @@ pub(crate) async fn run(
     loop {
         changes.mark_unchanged();
         let began = Instant::now();
-        sender.send_replace(Arc::new(shared.both(snapshot)));
+        // What cannot be signed is told where it is brought to shards.
+        let list = issuer.list(&shared).ok().flatten().map(|list| Arc::clone(&list.der));
+        sender.send_replace(Arc::new(view::World { revocation_list: list, ..shared.both(snapshot) }));
         shared.both(|recorded, observed| count(&metrics, &recorded.world, observed));
         let pause = PAUSE.max(began.elapsed() * PAUSE_FACTOR);
         tokio::select! {
@@ -70,7 +74,7 @@ fn count(metrics: &Metrics, world: &World, observed: &Observed) {
     metrics.parts_unreachable.set(i64::try_from(shards.count() + routers.count()).unwrap_or(i64::MAX));
 }
 
-/// The read model as of now.
+/// The read model as of now, but for what is signed.
 pub(crate) fn snapshot(recorded: &Recorded, observed: &Observed) -> view::World {
     let world = &recorded.world;
     let access = |grant: &shardlift_migration::world::StatusGrant| view::Access {
@@ -83,6 +87,7 @@ pub(crate) fn snapshot(recorded: &Recorded, observed: &Observed) -> view::World 
         nodes: world.nodes.iter().map(|(name, node)| (name.clone(), node_view(world, observed, node))).collect(),
         batches: in_order(world).map(|batch| batch_view(world, observed, batch)).collect(),
         worklog: recorded.history.worklog().cloned().collect(),
+        revocation_list: None,
         access: world.status_tokens.iter().map(|(token, grant)| (*token, access(grant))).collect(),
     }
 }

@@ -191,7 +191,7 @@ impl Controller {
             set_limits(&context, &config).await?;
             let mut tasks = JoinSet::new();
             tasks.spawn(inventory::run(context.clone(), stop.clone()));
-            tasks.spawn(publish::run(context.shared.clone(), metrics.clone(), view, stop.clone()));
+            tasks.spawn(publish::run(context.shared.clone(), issuer.clone(), metrics.clone(), view, stop.clone()));
             tasks.spawn(estimates::run(context.clone(), kept, stop.clone()));
             let (own, ca) = (credentials.clone(), issuer.clone());
             tasks.spawn(revocations::run(context.clone(), ca, own, stop.clone()));

@@ -58,6 +58,13 @@ pub struct RevocationList {
     pem: String,
 }
 
+/// The list alone, in DER, of what [`Authority::sign_list`](crate::authority::Authority::sign_list) wrote: as programs fetch it.
+#[must_use]
+pub fn list_der(pem: &str) -> Option<Vec<u8>> {
+    let blocks = pem::parse_many(pem).ok()?;
+    blocks.into_iter().find(|block| block.tag() == LIST).map(pem::Pem::into_contents)
+}
+
 impl RevocationList {
     /// Reads what [`Authority::sign_list`](crate::authority::Authority::sign_list) wrote.
     ///

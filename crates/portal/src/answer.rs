@@ -21,15 +21,16 @@ pub(crate) fn json(
     asked: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let body = serde_json::to_vec(value).map_err(|error| internal(&error))?;
-    bytes(body, customer, asked)
+    bytes(body, Form::Json, customer, asked)
 }
 
-/// The same for JSON that is rendered already.
+/// The same for what is rendered already.
 ///
 /// # Errors
 /// As [`json`].
 pub(crate) fn bytes(
     body: Vec<u8>,
+    form: Form,
     customer: Option<&CustomerId>,
     asked: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -45,7 +46,7 @@ pub(crate) fn bytes(
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     }
     Ok(response)
 }
@@ -71,14 +72,43 @@ fn matches(value: &HeaderValue, tag: &str) -> bool {
     value.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
-/// Whether the caller takes JSON: no word on it is a yes.
-pub(crate) fn takes_json(asked: &HeaderMap) -> bool {
+/// What an answer is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    /// DER (RFC 2585, section 4.2).
+    RevocationList,
+}
+
+impl Form {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::RevocationList => "application/pkix-crl",
+        }
+    }
+
+    /// What a caller who takes something else is told.
+    pub(crate) const fn wanted(self) -> &'static str {
+        match self {
+            Self::Json => "The header Accept must allow application/json.",
+            Self::RevocationList => "The header Accept must allow application/pkix-crl.",
+        }
+    }
+
+    /// Whether the caller takes it: no word on it is a yes.
+    pub(crate) fn is_taken(self, asked: &HeaderMap) -> bool {
+        takes(self.media_type(), asked)
+    }
+}
+
+fn takes(media_type: &str, asked: &HeaderMap) -> bool {
     let mut ranges = asked.get_all(ACCEPT).iter().flat_map(|value| value.to_str().unwrap_or("").split(','));
-    // The range that says most about JSON decides.
+    // The range that says most about it decides.
     let weigh = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
         let precise = match parts.next()?.to_ascii_lowercase().as_str() {
-            "application/json" => 3,
+            exact if exact == media_type => 3,
             "application/*" => 2,
             "*/*" => 1,
             _ => return None,
@@ -110,9 +140,11 @@ mod tests {
             ("application/json;q=x", false),
         ] {
             let asked: HeaderMap = [(ACCEPT, HeaderValue::from_static(accept))].into_iter().collect();
-            assert_eq!(takes_json(&asked), expected, "{accept:?}");
+            assert_eq!(Form::Json.is_taken(&asked), expected, "{accept:?}");
         }
-        assert!(takes_json(&HeaderMap::new()));
+        assert!(Form::Json.is_taken(&HeaderMap::new()));
+        let asked: HeaderMap = [(ACCEPT, HeaderValue::from_static("application/json"))].into_iter().collect();
+        assert!(!Form::RevocationList.is_taken(&asked));
     }
 
     #[test]

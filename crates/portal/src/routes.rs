@@ -4,7 +4,7 @@
 //! caller takes and whose token it carries are checked in this order, before anything is looked at.
 
 use crate::access::{customer_of, now};
-use crate::answer::{bytes, json, takes_json};
+use crate::answer::{Form, bytes, json};
 use crate::openapi;
 use crate::policy::{self, Access};
 use crate::problem::{Kind, Problem};
@@ -32,6 +32,7 @@ pub(crate) enum Endpoint {
     Batches,
     Worklog,
     OpenApi,
+    RevocationList,
     Health,
 }
 
@@ -43,6 +44,7 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/batches", Endpoint::Batches),
     ("/v1/worklog", Endpoint::Worklog),
     ("/openapi.json", Endpoint::OpenApi),
+    ("/pki/crl", Endpoint::RevocationList),
     ("/healthz", Endpoint::Health),
 ];
 
@@ -146,14 +148,16 @@ fn answer(app: &App, path: &'static str, endpoint: Endpoint, request: &Request) 
     if !row.methods.contains(&request.method().as_str()) {
         return Err(Problem::method_not_allowed(row.methods));
     }
-    if !takes_json(request.headers()) {
-        return Err(Problem::new(Kind::NotAcceptable, "The header Accept must allow application/json."));
+    let form = if endpoint == Endpoint::RevocationList { Form::RevocationList } else { Form::Json };
+    if !form.is_taken(request.headers()) {
+        return Err(Problem::new(Kind::NotAcceptable, form.wanted()));
     }
     let (uri, headers) = (request.uri(), request.headers());
     match (row.access, endpoint) {
         (Access::Customer, _) => for_customer(&app.scope(headers)?, endpoint, uri, headers),
-        (Access::Public, Endpoint::OpenApi) => bytes(openapi::DOCUMENT.as_bytes().to_vec(), None, headers),
+        (Access::Public, Endpoint::OpenApi) => bytes(openapi::DOCUMENT.as_bytes().to_vec(), Form::Json, None, headers),
         (Access::Public, Endpoint::Health) => health(app, headers),
+        (Access::Public, Endpoint::RevocationList) => revocation_list(app, headers),
         (Access::Public, _) => {
             tracing::error!(path, "a customer's data may not be public");
             Err(no_such_path())
@@ -187,7 +191,9 @@ fn for_customer(scope: &Scope, endpoint: Endpoint, uri: &Uri, headers: &HeaderMa
             json(&BatchList { batches: scope.batches().collect() }, customer, headers)
         }
         Endpoint::Worklog => json(&worklog_page(scope, &WorklogQuery::of(uri)?), customer, headers),
-        Endpoint::OpenApi => bytes(openapi::DOCUMENT.as_bytes().to_vec(), customer, headers),
+        Endpoint::OpenApi => bytes(openapi::DOCUMENT.as_bytes().to_vec(), Form::Json, customer, headers),
+        // It has a row for everybody.
+        Endpoint::RevocationList => Err(no_such_path()),
         Endpoint::Health => json(&Health { status: "ok" }, customer, headers),
     }
 }
@@ -207,6 +213,13 @@ fn worklog_page<'a>(scope: &'a Scope, query: &WorklogQuery) -> WorklogPage<'a> {
     entries.truncate(query.limit);
     let next = entries.last().filter(|_| more).map(|entry| entry.id);
     WorklogPage { entries, next }
+}
+
+/// For proxies and other programs that check certificates; it names serials alone.
+fn revocation_list(app: &App, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    let list = app.world.borrow().revocation_list.clone();
+    let list = list.ok_or_else(|| Problem::unavailable("No revocation list was made yet."))?;
+    bytes(list.to_vec(), Form::RevocationList, None, headers)
 }
 
 /// Whether there is something to answer from, and somebody who keeps it fresh.

@@ -99,6 +99,12 @@ async fn every_field_of_every_answer_is_described_and_the_other_way_round() {
         let path = row.path.replace("{id}", "zeta").replace("{account}", "acme").replace("{name}", "db");
         let got = stage.get(&path, &acme).await;
         assert_eq!(got.status, StatusCode::OK, "{path}");
+        let described = &document["paths"][row.path]["get"]["responses"]["200"]["content"];
+        assert_eq!(keys(described), [got.header("content-type")].into(), "{path}");
+        if row.path == "/pki/crl" {
+            assert_eq!(got.body, "a list");
+            continue;
+        }
         let mut found = Vec::new();
         differences(row.path, answer_schema(&document, row.path), &got.json(), &mut found);
         assert_eq!(found, Vec::<String>::new());

@@ -144,6 +144,7 @@ pub(super) fn two_customers() -> (Stage, AccessToken, AccessToken) {
             // It was acme's then and is bolt's now.
             entry(6, Some("bolt/www"), &["acme"], "bolt/www was found."),
         ],
+        revocation_list: Some(Arc::from(*b"a list")),
         ..World::default()
     };
     let (acme, bolt) = (grant(&mut world, "acme", NEVER), grant(&mut world, "bolt", NEVER));
