@@ -77,10 +77,12 @@ async fn is_let_in(cluster: &Cluster, login: Login) -> Result<bool> {
     Ok(matches!(ask(&peer, "GET", &format!("/{NODE}/config"), None).await, Ok(Some(200))))
 }
 
-fn shards_in_force(list: &Value) -> Result<Vec<(String, bool)>> {
-    let shards = list["shards"].as_array().context("no shards in the answer")?;
-    let at = |at: &Value| Some((at["shard"].as_str()?.to_owned(), at["in_force"].as_bool()?));
-    shards.iter().map(|shard| at(shard).context("a shard without its name")).collect()
+fn parts_in_force(list: &Value) -> Result<Vec<(String, bool)>> {
+    let parts = list["parts"].as_array().context("no parts in the answer")?;
+    let named = |at: &Value, field: &str| at[field].as_str().filter(|name| !name.is_empty()).map(ToOwned::to_owned);
+    let name = |at: &Value| named(at, "shard").or_else(|| named(at, "router"));
+    let at = |at: &Value| Some((name(at)?, at["in_force"].as_bool()?));
+    parts.iter().map(|part| at(part).context("a part without its name")).collect()
 }
 
 /// `openssl` believes the list, and the bystander, and the node no more.
@@ -155,8 +157,10 @@ async fn a_stolen_key_is_cut_off_everywhere_and_a_new_one_is_let_in() -> Result<
     ensure!(outcome.code == Some(6) && outcome.stderr.contains("shard-b"), "one shard is away: {outcome:?}");
     let done: Value = serde_json::from_str(&outcome.stdout)?;
     ensure!(done["serials"].as_array().is_some_and(|serials| serials.len() == 1), "{done}");
-    let at = shards_in_force(&done["list"])?;
-    ensure!(at == [("shard-b".to_owned(), false), ("source".to_owned(), true)], "{at:?}");
+    let at = parts_in_force(&done["list"])?;
+    let expected =
+        [("shard-b", false), ("source", true), ("router-1", true)].map(|(name, held)| (name.to_owned(), held));
+    ensure!(at == expected, "{at:?}");
     // The client tries again and again and gets nowhere.
     eventually("the running upload is cut", EFFECTIVE, || async {
         let left = half_written(&repository)?;
@@ -196,7 +200,7 @@ async fn a_stolen_key_is_cut_off_everywhere_and_a_new_one_is_let_in() -> Result<
         ensure!(part != "source" || !is_let_in(&cluster, stolen.clone()).await?, "a restart has let it in");
         eventually("the list is in force everywhere", STEP_TIME_MAX, || async {
             let list = cli.json(&["cert", "crl"]).await?;
-            ensure!(shards_in_force(&list)?.iter().all(|(_, in_force)| *in_force), "{list}");
+            ensure!(parts_in_force(&list)?.iter().all(|(_, in_force)| *in_force), "{list}");
             ensure!(list["certificates"] == 1, "{list}");
             Ok(())
         })

@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = rows! {
     "Replication" => Caller::Role(Role::Shard), [
         "ListObjects", "ReadJournal", "GetDigest", "ReadDigest", "GetSideData",
     ];
-    "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter"];
+    "RouterControl" => Caller::Role(Role::Controller), ["ApplyRoutes", "GetRoutes", "DescribeRouter", "TakeRevocations"];
     "PartCertificate" => Caller::Role(Role::Controller), ["DescribeCertificate", "RequestCertificate", "TakeCertificate"];
     "Operator" => Caller::Role(Role::Operator), [
         "GetStatus", "WatchStatus", "AddShard", "ListShards", "LimitShard", "AddRouter", "ListRouters", "ListFleet", "ShowNode",

@@ -10,6 +10,7 @@ use shardlift_api::v1;
 use shardlift_migration::{Migration, Node, World};
 use shardlift_model::{Activity, BatchId, HourOfWeek, NodeId, RouterId, ShardId};
 use std::collections::BTreeMap;
+use std::fmt;
 use tokio::time::Instant;
 
 /// A shard as last seen.
@@ -45,6 +46,32 @@ pub(crate) struct RouterSeen {
     pub(crate) about: Option<v1::DescribeRouterResponse>,
     /// Why it cannot be asked right now, or why its routes are not the recorded ones.
     pub(crate) problem: Option<String>,
+}
+
+/// A part that keeps revocation lists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ListHolder {
+    /// A shard.
+    Shard(ShardId),
+    /// A router.
+    Router(RouterId),
+}
+
+impl ListHolder {
+    /// All parts that are known.
+    pub(crate) fn all(world: &World) -> impl Iterator<Item = Self> + '_ {
+        let shards = world.shards.keys().cloned().map(Self::Shard);
+        shards.chain(world.routers.keys().cloned().map(Self::Router))
+    }
+}
+
+impl fmt::Display for ListHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shard(shard) => write!(f, "shard {shard}"),
+            Self::Router(router) => write!(f, "router {router}"),
+        }
+    }
 }
 
 /// How fast a copy grows.
@@ -97,20 +124,43 @@ impl Observed {
         self.shards.get(follower)?.nodes.get(&node.node)?.replica.as_ref()
     }
 
-    /// The number of the list of this CA that a shard holds; 0: none, or it has not said.
-    pub(crate) fn list_at(&self, shard: &ShardId, issuer: &str) -> u64 {
-        let about = self.shards.get(shard).and_then(|seen| seen.about.as_ref());
-        let held = about.and_then(|about| about.revocations.iter().find(|held| held.issuer == issuer));
+    /// The number of the list of this CA that a part holds; 0: none, or it has not said.
+    pub(crate) fn list_at(&self, holder: &ListHolder, issuer: &str) -> u64 {
+        let held = match holder {
+            ListHolder::Shard(shard) => {
+                self.shards.get(shard).and_then(|seen| seen.about.as_ref()).map(|about| &about.revocations)
+            }
+            ListHolder::Router(router) => {
+                self.routers.get(router).and_then(|seen| seen.about.as_ref()).map(|about| &about.revocations)
+            }
+        };
+        let held = held.and_then(|held| held.iter().find(|held| held.issuer == issuer));
         held.map_or(0, |held| held.number)
     }
 
-    /// A shard has taken a list.
-    pub(crate) fn note_list(&mut self, shard: &ShardId, taken: v1::TakeRevocationsResponse) {
+    /// Why a part cannot be asked right now.
+    pub(crate) fn problem_at(&self, holder: &ListHolder) -> Option<&String> {
+        match holder {
+            ListHolder::Shard(shard) => self.shards.get(shard)?.problem.as_ref(),
+            ListHolder::Router(router) => self.routers.get(router)?.problem.as_ref(),
+        }
+    }
+
+    /// A part has taken a list.
+    pub(crate) fn note_list(&mut self, holder: &ListHolder, taken: v1::TakeRevocationsResponse) {
+        let held = match holder {
+            ListHolder::Shard(shard) => {
+                self.shards.get_mut(shard).and_then(|seen| seen.about.as_mut()).map(|about| &mut about.revocations)
+            }
+            ListHolder::Router(router) => {
+                self.routers.get_mut(router).and_then(|seen| seen.about.as_mut()).map(|about| &mut about.revocations)
+            }
+        };
         // One that was not described yet says it itself in a moment.
-        let Some(about) = self.shards.get_mut(shard).and_then(|seen| seen.about.as_mut()) else { return };
-        about.revocations.retain(|held| held.issuer != taken.issuer);
+        let Some(held) = held else { return };
+        held.retain(|held| held.issuer != taken.issuer);
         let v1::TakeRevocationsResponse { issuer, number } = taken;
-        about.revocations.push(v1::HeldRevocations { issuer, number, ..Default::default() });
+        held.push(v1::HeldRevocations { issuer, number, ..Default::default() });
     }
 
     /// Takes in one node's status.

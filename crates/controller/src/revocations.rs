@@ -1,16 +1,15 @@
-//! Signs the revocation list that follows from what is recorded, believes it first, and brings it to every shard.
+//! Signs the revocation list that follows from what is recorded, believes it first, and brings it to every shard and router.
 //!
-//! What a shard holds is what it said last; while that is not the list that holds, it is brought again. A shard that is away gets it
+//! What a part holds is what it said last; while that is not the list that holds, it is brought again. A part that is away gets it
 //! when it is back, before long after its first answer. A list is renewed in time, so that whoever reads one sees that it is fresh.
 
 use crate::channels::{Deadline as _, Within as _};
 use crate::clock;
 use crate::effects::Context;
 use crate::issuer::{Issuer, SignedList};
-use crate::observed::Observed;
+use crate::observed::{ListHolder, Observed};
 use shardlift_api::v1;
 use shardlift_migration::{Input, World};
-use shardlift_model::ShardId;
 use shardlift_pki::revocation::RevocationList;
 use shardlift_pki::tls::Credentials;
 use std::collections::BTreeSet;
@@ -25,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Changes come by the dozen.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a shard may take. Shorter than what is promised for a revocation, so that a second try fits.
+/// How long a part may take. Shorter than what is promised for a revocation, so that a second try fits.
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Keeps all parts on the list that holds until told to stop.
@@ -71,49 +70,58 @@ fn believe(credentials: &Credentials, list: &SignedList) {
     }
 }
 
-/// One delivery to each shard at the same time.
+/// One delivery to each part at the same time.
 #[derive(Default)]
 struct Bringing {
-    tasks: JoinSet<ShardId>,
-    under_way: BTreeSet<ShardId>,
+    tasks: JoinSet<ListHolder>,
+    under_way: BTreeSet<ListHolder>,
 }
 
 impl Bringing {
     fn bring(&mut self, context: &Context, issuer: &Issuer, list: &Arc<SignedList>) {
         while let Some(ended) = self.tasks.try_join_next() {
             match ended {
-                Ok(shard) => drop(self.under_way.remove(&shard)),
+                Ok(part) => drop(self.under_way.remove(&part)),
                 // Which one it was is not known: all may be tried again.
                 Err(_panicked) => self.under_way.clear(),
             }
         }
         let name = issuer.name();
         let behind = context.shared.both(|recorded, observed| behind(&recorded.world, observed, &name, list.number));
-        for shard in behind {
-            if self.under_way.insert(shard.clone()) {
-                self.tasks.spawn(deliver(context.clone(), shard, Arc::clone(list)));
+        for part in behind {
+            if self.under_way.insert(part.clone()) {
+                self.tasks.spawn(deliver(context.clone(), part, Arc::clone(list)));
             }
         }
     }
 }
 
-/// Shards that do not hold this list, as far as they have said.
-fn behind(world: &World, observed: &Observed, issuer: &str, number: u64) -> Vec<ShardId> {
-    let holds = |shard: &ShardId| observed.list_at(shard, issuer) >= number;
-    world.shards.keys().filter(|shard| !holds(shard)).cloned().collect()
+/// Parts that do not hold this list, as far as they have said.
+fn behind(world: &World, observed: &Observed, issuer: &str, number: u64) -> Vec<ListHolder> {
+    ListHolder::all(world).filter(|part| observed.list_at(part, issuer) < number).collect()
 }
 
-async fn deliver(context: Context, shard: ShardId, list: Arc<SignedList>) -> ShardId {
-    let Some(address) = context.shard_address(&shard) else { return shard };
-    let mut client = context.channels.shard(&shard, &address);
-    let request = v1::TakeRevocationsRequest { list_pem: list.pem.clone() };
-    match client.take_revocations(DEADLINE.on(request)).within(DEADLINE).await {
-        Ok(taken) => context.shared.observe(|observed| observed.note_list(&shard, taken.into_inner())),
+async fn deliver(context: Context, part: ListHolder, list: Arc<SignedList>) -> ListHolder {
+    let request = DEADLINE.on(v1::TakeRevocationsRequest { list_pem: list.pem.clone() });
+    let taken = match &part {
+        ListHolder::Shard(shard) => {
+            let Some(address) = context.shard_address(shard) else { return part };
+            context.channels.shard(shard, &address).take_revocations(request).within(DEADLINE).await
+        }
+        ListHolder::Router(router) => {
+            let Some((_, address)) = context.routers().into_iter().find(|(known, _)| known == router) else {
+                return part;
+            };
+            context.channels.router(router, &address).take_revocations(request).within(DEADLINE).await
+        }
+    };
+    match taken {
+        Ok(taken) => context.shared.observe(|observed| observed.note_list(&part, taken.into_inner())),
         Err(status) => {
-            tracing::debug!(%shard, reason = status.message(), number = list.number, "the revocation list was not taken");
+            tracing::debug!(%part, reason = status.message(), number = list.number, "the revocation list was not taken");
             // Not again at once: it may be away for long.
             tokio::time::sleep(LOOK).await;
         }
     }
-    shard
+    part
 }

@@ -1,7 +1,11 @@
-//! What shards and routers do with their own certificates when the controller asks.
+//! What shards and routers keep about certificates: their own, which the controller renews, and those that were revoked.
 //!
 //! The key is made here and never leaves; it is kept in memory until its certificate comes, so that what is on disk is always a
 //! certificate with its key, in one file, replaced as a whole.
+
+mod revoked;
+
+pub use revoked::{KeepError, RevokedFiles, TakeError};
 
 use shardlift_api::fault::{Fault, FaultKind, chain};
 use shardlift_api::v1;

@@ -8,6 +8,7 @@ use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
 use shardlift_api::v1::router_control_server::{RouterControl, RouterControlServer};
+use shardlift_custody::RevokedFiles;
 use shardlift_model::{RouterId, ServerName};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -29,6 +30,8 @@ pub struct Control {
     pub changes: Arc<Changes>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What was revoked.
+    pub revoked: Arc<RevokedFiles>,
 }
 
 impl Control {
@@ -92,7 +95,15 @@ impl RouterControl for Control {
             open_connections: self.metrics.open(),
             unknown_names: self.metrics.closed(Closed::UnknownName),
             client_address: self.client_address.clone(),
+            revocations: self.revoked.held(),
         }))
+    }
+
+    async fn take_revocations(
+        &self,
+        request: Request<v1::TakeRevocationsRequest>,
+    ) -> Result<Response<v1::TakeRevocationsResponse>, Status> {
+        Ok(Response::new(self.revoked.take_brought(request.into_inner()).await?))
     }
 }
 

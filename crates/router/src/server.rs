@@ -14,6 +14,7 @@ use crate::store::{RouteStore, StoreError};
 use axum::extract::State;
 use axum::routing::get;
 use shardlift_api::policy::GuardLayer;
+use shardlift_custody::{KeepError, RevokedFiles};
 use shardlift_model::Role;
 use shardlift_net::Listener;
 use shardlift_pki::tls::{ALPN_HTTP2, CredentialError, Credentials, Incoming, TlsError, mutual_server_config};
@@ -58,6 +59,9 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// The revocation lists.
+    #[error("the revocation lists cannot be used")]
+    Revoked(#[from] KeepError),
     /// A server ended by itself.
     #[error("the control listener failed")]
     Control(#[from] tonic::transport::Error),
@@ -72,6 +76,7 @@ pub struct Router {
     config: RouterConfig,
     credentials: Arc<Credentials>,
     routes: Arc<RouteStore>,
+    revoked: Arc<RevokedFiles>,
     links: Arc<Links>,
     metrics: Arc<Metrics>,
 }
@@ -95,8 +100,9 @@ impl Router {
                 cluster: config.cluster.to_string(),
             });
         }
+        let revoked = RevokedFiles::open(&credentials, &config.state)?;
         let routes = Arc::new(RouteStore::open(&config.state)?);
-        Ok(Self { config, credentials, routes, links: Arc::default(), metrics: Arc::default() })
+        Ok(Self { config, credentials, routes, revoked, links: Arc::default(), metrics: Arc::default() })
     }
 
     /// The certificates, to be reloaded on a signal.
@@ -180,6 +186,7 @@ impl Router {
             client_address,
             changes: Changes::new(self.routes.clone(), self.links.clone(), self.metrics.clone()),
             metrics: self.metrics.clone(),
+            revoked: self.revoked.clone(),
         };
         tonic::transport::Server::builder()
             .layer(GuardLayer)

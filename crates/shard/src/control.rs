@@ -11,14 +11,13 @@ mod describe;
 pub(crate) mod fault;
 mod limits;
 pub(crate) mod message;
-mod revocations;
 
 use crate::engine::Engine;
 use crate::replication::ReplicaJobs;
-use crate::revocations::RevokedFiles;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
 use shardlift_api::v1::shard_control_server::{ShardControl, ShardControlServer};
+use shardlift_custody::RevokedFiles;
 use shardlift_model::{Peer, Role, ShardId};
 use std::fmt;
 use std::sync::Arc;

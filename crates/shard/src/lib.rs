@@ -18,7 +18,6 @@ pub mod metrics;
 pub mod probe;
 pub mod replication;
 pub mod rest;
-pub mod revocations;
 pub mod server;
 pub mod session;
 pub mod throttle;

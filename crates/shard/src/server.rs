@@ -18,13 +18,13 @@ use crate::forward::{FORWARD_ALPN, Forwarder};
 use crate::metrics::Metrics;
 use crate::replication::{self, ReplicaJobs, ReplicationCounters};
 use crate::rest::{Connections, Rest};
-use crate::revocations::RevokedFiles;
 use crate::session::Sessions;
 use clients::Clients;
 use shardlift_api::OBJECTS_ALPN;
 use shardlift_api::fault::Fault;
 use shardlift_api::policy::GuardLayer;
 use shardlift_api::v1::replication_server::ReplicationServer;
+use shardlift_custody::{KeepError, RevokedFiles};
 use shardlift_model::Role;
 use shardlift_net::Listener;
 use shardlift_pki::tls::{
@@ -78,6 +78,9 @@ pub enum ServerError {
     /// The store.
     #[error("the store cannot be used")]
     Engine(#[from] EngineError),
+    /// The revocation lists.
+    #[error("the revocation lists cannot be used")]
+    Revoked(#[from] KeepError),
     /// Copies that were under way.
     #[error("copies that were under way cannot be resumed")]
     Replication(#[source] Fault),
@@ -161,8 +164,9 @@ impl Shard {
         let chain = config.client_chain.clone();
         let client_chain = chain.map(|(certificate, key)| ServerChain::load(certificate, key)).transpose()?;
         let passwords = Arc::new(Passwords::open(config.htpasswd.clone())?);
-        let engine = Engine::open(config.engine.clone()).await?;
+        // First what is quick: a store that was opened and not closed in good order is compared file by file next time.
         let revoked = RevokedFiles::open(&credentials, &config.engine.state)?;
+        let engine = Engine::open(config.engine.clone()).await?;
         let jobs = ReplicaJobs::new(&engine, &passwords, &credentials);
         Ok(Self {
             config,

@@ -4,7 +4,7 @@ use crate::cli::{CertCommand, CertFilter, GetCrl, Global, RevokeCertificates};
 use crate::confirm::confirm;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
-use crate::output::{certificate_table, print, put, revocations_text, talk};
+use crate::output::{certificate_table, part_name, print, put, revocations_text, talk};
 use serde::Serialize;
 use shardlift_api::v1;
 use std::path::Path;
@@ -59,7 +59,7 @@ async fn revoke(global: &Global, arguments: RevokeCertificates) -> Result<(), Fa
         lines.push(revocations_text(&list));
         lines.join("\n")
     })?;
-    let missing: Vec<&str> = list.shards.iter().filter(|at| !at.in_force).map(|at| at.shard.as_str()).collect();
+    let missing: Vec<String> = list.parts.iter().filter(|at| !at.in_force).map(part_name).collect();
     if missing.is_empty() {
         return Ok(());
     }

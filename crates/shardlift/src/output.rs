@@ -12,7 +12,7 @@ mod tables;
 mod verify;
 mod way_back;
 
-pub(crate) use certificates::{certificate_table, revocations_text};
+pub(crate) use certificates::{certificate_table, part_name, revocations_text};
 pub(crate) use estimates::estimate_text;
 pub(crate) use fleet::{batch_text, explain_text, fleet_table, node_text};
 pub(crate) use limits::limits_text;

@@ -2,19 +2,19 @@
 
 use super::OperatorService;
 use crate::issuer::SignedList;
-use crate::observed::Observed;
+use crate::observed::{ListHolder, Observed};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
 use shardlift_migration::certificates::CertificateRecord;
 use shardlift_migration::input::Revocation;
 use shardlift_migration::{Input, World};
-use shardlift_model::{BatchId, NodeId, RevocationReason, Role, ShardId};
+use shardlift_model::{BatchId, NodeId, RevocationReason, Role};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the answer waits for shards; what a revocation is promised to take.
+/// How long the answer waits for parts; what a revocation is promised to take.
 const IN_FORCE: Duration = Duration::from_secs(5);
 
 /// Largest page of certificates.
@@ -28,7 +28,7 @@ const SUBJECT_CHARS_MAX: usize = 80;
 const SERIALS_MAX: usize = 1000;
 
 impl OperatorService {
-    /// Answered when every shard holds the list, or after what is promised: the answer says which do not.
+    /// Answered when every part holds the list, or after what is promised: the answer says which do not.
     pub(super) async fn revoke_checked(
         &self,
         request: &v1::RevokeCertificatesRequest,
@@ -76,7 +76,7 @@ impl OperatorService {
         let mut changes = self.context.shared.changes();
         let all_hold = || {
             self.context.shared.both(|recorded, observed| {
-                recorded.world.shards.keys().all(|shard| observed.list_at(shard, &name) >= number)
+                ListHolder::all(&recorded.world).all(|part| observed.list_at(&part, &name) >= number)
             })
         };
         while !all_hold() {
@@ -158,12 +158,15 @@ fn certificate(serial: &str, known: &CertificateRecord) -> v1::CertificateView {
 }
 
 fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> v1::RevocationsView {
-    let at = |shard: &ShardId| {
-        let held = observed.list_at(shard, issuer);
-        let problem = observed.shards.get(shard).and_then(|seen| seen.problem.clone());
+    let at = |part: ListHolder| {
+        let held = observed.list_at(&part, issuer);
         let in_force = held >= list.number;
-        let problem = if in_force { None } else { problem };
-        v1::RevocationsAt { shard: shard.to_string(), number: held, in_force, problem: problem.unwrap_or_default() }
+        let problem = observed.problem_at(&part).filter(|_| !in_force).cloned().unwrap_or_default();
+        let (shard, router) = match part {
+            ListHolder::Shard(shard) => (shard.to_string(), String::new()),
+            ListHolder::Router(router) => (String::new(), router.to_string()),
+        };
+        v1::RevocationsAt { shard, router, number: held, in_force, problem }
     };
     v1::RevocationsView {
         issuer: issuer.to_owned(),
@@ -172,7 +175,7 @@ fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> 
         next_update_unix_ms: list.next_update.0,
         certificates: revoked_serials(world).len() as u64,
         list_pem: list.pem.clone(),
-        shards: world.shards.keys().map(at).collect(),
+        parts: ListHolder::all(world).map(at).collect(),
     }
 }
 

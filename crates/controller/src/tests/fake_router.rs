@@ -137,6 +137,10 @@ impl RouterControl for FakeRouter {
         Ok(Response::new(v1::GetRoutesResponse { version: table.version, routes, next: next.unwrap_or_default() }))
     }
 
+    async fn take_revocations(&self, _: Request<v1::TakeRevocationsRequest>) -> Answer<v1::TakeRevocationsResponse> {
+        Err(Status::unimplemented("a fake router shuts nobody out"))
+    }
+
     async fn describe_router(&self, _: Request<v1::DescribeRouterRequest>) -> Answer<v1::DescribeRouterResponse> {
         let table = self.table.lock().unwrap();
         Ok(Response::new(v1::DescribeRouterResponse {

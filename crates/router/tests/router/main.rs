@@ -1,6 +1,7 @@
 //! A whole router on loopback: real TLS clients and shards, and the controller's commands over mutual TLS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod revoked;
 mod sever;
 
 use shardlift_api::v1;

@@ -17,6 +17,13 @@ const PAGE_MAX: u32 = 1000;
 const PAGE_DEFAULT: u32 = 200;
 
 impl Control {
+    pub(super) async fn take_revocations(
+        &self,
+        request: v1::TakeRevocationsRequest,
+    ) -> Result<v1::TakeRevocationsResponse, Fault> {
+        self.revoked.take_brought(request).await
+    }
+
     pub(super) async fn describe_shard(&self, _: v1::DescribeShardRequest) -> Result<v1::DescribeShardResponse, Fault> {
         let usage = self.engine.usage();
         let standing = self.engine.throttle().standing();
@@ -32,7 +39,7 @@ impl Control {
             bytes_per_second: standing.rate.unwrap_or(0),
             pace: standing.reason,
             load_bytes_per_second: self.about.load_capacity.unwrap_or(0),
-            revocations: self.revocations(),
+            revocations: self.revoked.held(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Certificates that end soon, and revocation lists that are not where they should be. Pure.
 
-use crate::observed::Observed;
+use crate::observed::{ListHolder, Observed};
 use shardlift_api::v1;
 use shardlift_migration::World;
 use shardlift_migration::certificates::{CertificateHolder, LIST_RENEWED_AFTER};
@@ -17,7 +17,7 @@ const NODE_LEFT: Duration = DAY.saturating_mul(30);
 /// Nothing renews an operator's.
 const OPERATOR_LEFT: Duration = DAY.saturating_mul(14);
 
-/// A shard has a list within seconds, unless something is wrong.
+/// A part has a list within seconds, unless something is wrong.
 const IN_FORCE: Duration = Duration::from_secs(60);
 
 /// All that is wrong with lists, then certificates of parts and operators, then of nodes.
@@ -50,11 +50,11 @@ fn lists(world: &World, observed: &Observed, issuer: &str, now: UnixMillis) -> V
     if list.number == 0 || now.since(list.at) < IN_FORCE {
         return found;
     }
-    let behind = world.shards.keys().filter(|shard| observed.list_at(shard, issuer) < list.number);
-    found.extend(behind.map(|shard: &ShardId| {
-        let held = observed.list_at(shard, issuer);
+    let behind = ListHolder::all(world).filter(|part| observed.list_at(part, issuer) < list.number);
+    found.extend(behind.map(|part| {
+        let held = observed.list_at(&part, issuer);
         let what = format!("it holds revocation list {held}, and list {} holds for {}", list.number, age(now, list.at));
-        finding(shard.as_str(), what, "whom the list names is let in there: bring the shard back, or stop it for good")
+        finding(&part.to_string(), what, "whom the list names is let in there: bring it back, or stop it for good")
     }));
     found
 }
@@ -169,8 +169,8 @@ mod tests {
         fleet.world.revocation_list = at(30);
         assert_eq!(told(&fleet), Vec::<String>::new(), "it is on its way");
         fleet.world.revocation_list = at(120);
-        let shards = fleet.world.shards.len();
-        assert_eq!(told(&fleet).len(), shards);
+        let parts = ListHolder::all(&fleet.world).count();
+        assert_eq!(told(&fleet).len(), parts);
         assert!(
             told(&fleet)[0].ends_with("it holds revocation list 0, and list 4 holds for 2 min"),
             "{:?}",

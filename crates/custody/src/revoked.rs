@@ -1,4 +1,4 @@
-//! The revocation lists that a shard was given, kept over restarts.
+//! The revocation lists that a part was given, kept over restarts.
 //!
 //! A list is judged by its signature and its number, whoever brings it: a controller that was deposed can bring nothing that its CA has
 //! not signed, and nothing older than what holds. It is durable before it is in force, and in force when the command returns: from
@@ -7,7 +7,8 @@
 //! One file for each CA, in a folder of the state folder. What is damaged refuses to start: what was taken back is not forgotten in
 //! silence.
 
-use crate::engine::EngineError;
+use shardlift_api::fault::{Fault, FaultKind};
+use shardlift_api::v1;
 use shardlift_net::disk::{self, How, WriteFile};
 use shardlift_pki::revocation::{ListError, RevocationList};
 use shardlift_pki::tls::Credentials;
@@ -20,6 +21,45 @@ const FOLDER: &str = "revoked";
 /// Most lists that are read at a start: one for each CA that ever was.
 const LISTS_MAX: usize = 64;
 
+/// Why lists cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// A file or the folder.
+    #[error("cannot {what} {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was kept is not what was written, or not of this cluster.
+    #[error(
+        "{path} cannot be used: {why}; restore it from a backup; or remove it, and have the controller bring it again"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: ListError,
+    },
+    /// More files than there ever were CAs.
+    #[error("{0} holds more than 64 lists")]
+    TooMany(PathBuf),
+    /// The part is stopping.
+    #[error("the part is stopping")]
+    Stopped,
+}
+
+impl KeepError {
+    fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
 /// Why a list was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
@@ -28,7 +68,7 @@ pub enum TakeError {
     List(#[from] ListError),
     /// It could not be made durable; a restart tells whether it is.
     #[error("the revocation list could not be kept")]
-    Keeping(#[source] EngineError),
+    Keeping(#[source] KeepError),
 }
 
 /// Takes lists, and keeps them.
@@ -43,17 +83,14 @@ impl RevokedFiles {
     /// Reads what was kept and puts it in force. Blocks.
     ///
     /// # Errors
-    /// [`EngineError::State`] for a file that is damaged or not of this cluster.
-    pub fn open(credentials: &Arc<Credentials>, state_folder: &Path) -> Result<Arc<Self>, EngineError> {
+    /// [`KeepError::Damaged`] for a file that is damaged or not of this cluster.
+    pub fn open(credentials: &Arc<Credentials>, state_folder: &Path) -> Result<Arc<Self>, KeepError> {
         let folder = state_folder.join(FOLDER);
-        disk::create_folders(&folder, 0o700).map_err(EngineError::io("make", &folder))?;
+        disk::create_folders(&folder, 0o700).map_err(KeepError::io("make", &folder))?;
         for path in lists_in(&folder)? {
-            let text = std::fs::read_to_string(&path).map_err(EngineError::io("read", &path))?;
+            let text = std::fs::read_to_string(&path).map_err(KeepError::io("read", &path))?;
             let taken = read(&text, credentials).and_then(|list| credentials.revocations().take(list));
-            taken.map_err(|error| {
-                let help = "restore it from a backup; or remove it, and have the controller bring it again";
-                EngineError::State(format!("{} cannot be used: {error}; {help}", path.display()))
-            })?;
+            taken.map_err(|why| KeepError::Damaged { path: path.clone(), why })?;
         }
         Ok(Arc::new(Self { credentials: Arc::clone(credentials), folder, changing: tokio::sync::Mutex::default() }))
     }
@@ -67,7 +104,7 @@ impl RevokedFiles {
         // Goes on when the caller goes away: durable and not in force is no state to be in.
         let this = Arc::clone(self);
         let taking = tokio::spawn(async move { this.keep(text).await });
-        taking.await.map_err(|_| TakeError::Keeping(EngineError::Stopped))?
+        taking.await.map_err(|_| TakeError::Keeping(KeepError::Stopped))?
     }
 
     async fn keep(&self, text: String) -> Result<(String, u64), TakeError> {
@@ -84,16 +121,52 @@ impl RevokedFiles {
         }
         let (folder, name) = (self.folder.clone(), file_name(list.issuer()));
         let written = shardlift_net::spawn_blocking(move || write(&folder, &name, &text)).await;
-        written.map_err(|_| TakeError::Keeping(EngineError::Stopped))?.map_err(TakeError::Keeping)?;
+        written.map_err(|_| TakeError::Keeping(KeepError::Stopped))?.map_err(TakeError::Keeping)?;
         let (issuer, number) = &taken;
         tracing::info!(target: "audit", issuer, number, certificates = list.count(), "a revocation list is in force");
         revocations.take(list)?;
         Ok(taken)
     }
 
+    /// As the controller brings it.
+    ///
+    /// # Errors
+    /// A fault for the controller.
+    pub async fn take_brought(
+        self: &Arc<Self>,
+        request: v1::TakeRevocationsRequest,
+    ) -> Result<v1::TakeRevocationsResponse, Fault> {
+        let (issuer, number) = self.take(request.list_pem).await.map_err(of_take)?;
+        Ok(v1::TakeRevocationsResponse { issuer, number })
+    }
+
+    /// The lists that hold, as the controller is told.
+    #[must_use]
+    pub fn held(&self) -> Vec<v1::HeldRevocations> {
+        self.lists().iter().map(|list| held(list)).collect()
+    }
+
     /// The lists that hold.
-    pub(crate) fn lists(&self) -> Vec<Arc<RevocationList>> {
+    #[must_use]
+    pub fn lists(&self) -> Vec<Arc<RevocationList>> {
         self.credentials.revocations().lists()
+    }
+}
+
+fn of_take(error: TakeError) -> Fault {
+    match error {
+        TakeError::List(error @ ListError::Older { .. }) => Fault::new(FaultKind::Refused, error.to_string()),
+        TakeError::List(error) => Fault::new(FaultKind::Invalid, format!("the revocation list is not taken: {error}")),
+        TakeError::Keeping(error) => Fault::internal(error),
+    }
+}
+
+fn held(list: &RevocationList) -> v1::HeldRevocations {
+    v1::HeldRevocations {
+        issuer: list.issuer().to_owned(),
+        number: list.number(),
+        next_update_unix_ms: list.next_update().0,
+        certificates: list.count() as u64,
     }
 }
 
@@ -107,27 +180,27 @@ fn file_name(issuer: &str) -> String {
     format!("{}.pem", hex::encode(&digest.as_ref()[..16]))
 }
 
-fn lists_in(folder: &Path) -> Result<Vec<PathBuf>, EngineError> {
+fn lists_in(folder: &Path) -> Result<Vec<PathBuf>, KeepError> {
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(EngineError::io("list", folder))? {
-        let path = entry.map_err(EngineError::io("list", folder))?.path();
+    for entry in std::fs::read_dir(folder).map_err(KeepError::io("list", folder))? {
+        let path = entry.map_err(KeepError::io("list", folder))?.path();
         // What a crash left half-written has another ending.
         if path.extension().is_some_and(|ending| ending == "pem") {
             paths.push(path);
         }
     }
     if paths.len() > LISTS_MAX {
-        return Err(EngineError::State(format!("{} holds more than {LISTS_MAX} lists", folder.display())));
+        return Err(KeepError::TooMany(folder.to_owned()));
     }
     Ok(paths)
 }
 
 /// Durable when it returns. Blocks.
-fn write(folder: &Path, name: &str, text: &str) -> Result<(), EngineError> {
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), KeepError> {
     let (path, temp) = (folder.join(name), folder.join(format!("{name}.new")));
-    let mut file = WriteFile::open(&temp, How::Emptied(0o600)).map_err(EngineError::io("create", &temp))?;
-    file.write_all(text.as_bytes()).map_err(EngineError::io("write", &temp))?;
-    file.sync().map_err(EngineError::io("make durable", &temp))?;
-    disk::rename(&temp, &path).map_err(EngineError::io("name", &path))?;
-    disk::sync_folder(folder).map_err(EngineError::io("make durable", folder))
+    let mut file = WriteFile::open(&temp, How::Emptied(0o600)).map_err(KeepError::io("create", &temp))?;
+    file.write_all(text.as_bytes()).map_err(KeepError::io("write", &temp))?;
+    file.sync().map_err(KeepError::io("make durable", &temp))?;
+    disk::rename(&temp, &path).map_err(KeepError::io("name", &path))?;
+    disk::sync_folder(folder).map_err(KeepError::io("make durable", folder))
 }
