@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use integration_tests::cluster::{Cluster, ClusterOptions};
 use integration_tests::{Restic, TestRoot, TreeShape, eventually, generate_tree, tool};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 const NODES: [&str; 3] = ["acme/mail", "acme/web", "zeta/db"];
@@ -12,7 +14,7 @@ const NODES: [&str; 3] = ["acme/mail", "acme/web", "zeta/db"];
 /// Slow enough that copying takes some samples of ten seconds, in bytes per second.
 const CAP: &str = "2MiB/s";
 
-async fn cluster(root: &TestRoot, restic: &std::path::Path) -> Result<Cluster> {
+async fn cluster(root: &TestRoot, restic: &Path) -> Result<Cluster> {
     let (data, tree) = (root.folder("old-data")?, root.folder("tree")?);
     generate_tree(&tree, 23, TreeShape { files: 4, large_files: 3, large_bytes: 16 << 20 })?;
     for node in NODES {
@@ -35,6 +37,31 @@ async fn cluster(root: &TestRoot, restic: &std::path::Path) -> Result<Cluster> {
 fn halves(answer: &Value) -> Result<(u64, u64)> {
     let of = |view: &Value| view["p50_ms"].as_u64().with_context(|| format!("no figure in {answer}"));
     Ok((of(&answer["present"])?, of(&answer["other"])?))
+}
+
+/// Tokens for a whole batch in a file: private, each good for its node, and none for who has a certificate.
+async fn bulk_tokens(cluster: &Cluster, batch: &str, file: &Path) -> Result<()> {
+    let (cli, out) = (cluster.cli(), file.to_str().context("a path that is no text")?);
+    let arguments = |out| ["node", "token", "--batch", batch, "--out", out];
+    let answer = cli.json(&arguments(out)).await?;
+    let lines: Vec<Value> =
+        std::fs::read_to_string(file)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(!lines.is_empty() && answer["tokens"] == lines.len() && answer["left_out"] == 0, "{answer}");
+    ensure!(std::fs::metadata(file)?.permissions().mode() & 0o077 == 0, "others may read the tokens");
+    let again = cli.run(&arguments(out)).await?;
+    ensure!(again.code == Some(2) && again.stderr.contains("name another file"), "{again:?}");
+    for line in &lines {
+        let text = |field: &str| line[field].as_str().with_context(|| format!("no {field} in {line}"));
+        let folder = cluster.folder().join("bulk").join(text("node")?.replace('/', "-"));
+        let folder = folder.to_str().context("a path that is no text")?;
+        let enroll = ["node", "enroll", "--server", text("server")?, "--token", text("token")?, "--out", folder];
+        let enrolled = cli.shown(false).json(&enroll).await?;
+        ensure!(enrolled["node"] == line["node"], "{enrolled}");
+    }
+    let other = file.with_extension("more");
+    let answer = cli.json(&arguments(other.to_str().context("a path that is no text")?)).await?;
+    ensure!(answer["tokens"] == 0 && answer["left_out"] == lines.len(), "{answer}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -97,5 +124,6 @@ async fn a_plan_keeps_its_wishes_sees_the_world_change_and_is_estimated_from_its
         eventually("it knows after a restart", Duration::from_secs(60), || async { halves(&cli.json(&asked).await?) })
             .await?;
     ensure!(known.0 > 0, "{known:?}");
+    bulk_tokens(&cluster, &first, &root.path().join("tokens.jsonl")).await?;
     cluster.shut_down().await
 }

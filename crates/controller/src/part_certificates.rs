@@ -117,12 +117,13 @@ impl Renewing {
             let parts = self.parts();
             looked.retain(|part, _| parts.contains(part));
             for part in parts {
-                if stop.is_cancelled() {
-                    return;
+                if !is_due(looked.get(&part).copied()) {
+                    continue;
                 }
-                if is_due(looked.get(&part).copied()) {
-                    looked.insert(part.clone(), Instant::now());
-                    self.look_at(&part).await;
+                looked.insert(part.clone(), Instant::now());
+                // A part that does not answer does not hold up the end.
+                if stop.run_until_cancelled(self.look_at(&part)).await.is_none() {
+                    return;
                 }
             }
             if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {

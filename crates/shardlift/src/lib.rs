@@ -18,6 +18,7 @@ mod doctor;
 mod documents;
 mod draft;
 mod enroll;
+mod enrolment_tokens;
 pub mod exit;
 mod follow;
 mod init;

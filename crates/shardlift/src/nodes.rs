@@ -1,15 +1,13 @@
 //! Nodes: who they are, where they are, and what an operator does to one of them.
 
-use crate::cli::{
-    AbortNode, DefineNode, FleetFilter, Global, NamedReason, NodeToken, RetryNode, SetNode, Switch, WriteOffNode,
-};
+use crate::cli::{AbortNode, DefineNode, FleetFilter, Global, NamedReason, RetryNode, SetNode, Switch, WriteOffNode};
 use crate::confirm::confirm;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
-use crate::output::{explain_text, fields, fleet_table, node_text, print, rfc3339, talk};
+use crate::output::{explain_text, fleet_table, node_text, print};
 use serde::Serialize;
 use shardlift_api::v1;
-use shardlift_model::{NodeId, UnixMillis};
+use shardlift_model::NodeId;
 
 /// Pages that are read for one list; a server that never ends its list is wrong.
 const PAGES_MAX: usize = 10_000;
@@ -106,40 +104,4 @@ pub(crate) async fn restore(global: &Global, node: &NodeId) -> Result<(), Failur
     let request = v1::RestoreNodeRequest { node: node.to_string() };
     let restored = connection.answer(connection.client.clone().restore_node(request)).await?;
     print(global.output, &restored, node_text)
-}
-
-#[derive(Serialize)]
-struct Token {
-    node: String,
-    token: String,
-    expires_at: String,
-    expires_at_unix_ms: u64,
-    server: String,
-    ca_fingerprint: String,
-}
-
-pub(crate) async fn token(global: &Global, arguments: NodeToken) -> Result<(), Failure> {
-    let connection = Connection::open(global)?;
-    let valid_minutes = arguments.valid.map_or(0, crate::cli::Span::minutes);
-    let request = v1::CreateEnrolmentTokenRequest { node: arguments.node.to_string(), valid_minutes };
-    let made = connection.answer(connection.client.clone().create_enrolment_token(request)).await?;
-    let token = Token {
-        node: arguments.node.to_string(),
-        token: made.token,
-        expires_at: rfc3339(UnixMillis(made.expires_at_unix_ms)),
-        expires_at_unix_ms: made.expires_at_unix_ms,
-        server: connection.context.enrolment.clone(),
-        ca_fingerprint: made.ca_fingerprint,
-    };
-    print(global.output, &token, |token| {
-        talk("shown once; on the client's machine, with the token in a file:");
-        talk(&format!("  shardlift node enroll --server {} --token-file FILE --out DIR", token.server));
-        fields(&[
-            ("node", token.node.clone()),
-            ("token", token.token.clone()),
-            ("expires", token.expires_at.clone()),
-            ("server", token.server.clone()),
-            ("CA fingerprint", token.ca_fingerprint.clone()),
-        ])
-    })
 }

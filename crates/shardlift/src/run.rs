@@ -5,8 +5,8 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, certificates, cli, doctor, documents, enroll, init, nodes, output, parts, plans, prepare, receipts, renew,
-    rollback, serve, status, tokens, verify,
+    batches, certificates, cli, doctor, documents, enroll, enrolment_tokens, init, nodes, output, parts, plans,
+    prepare, receipts, renew, rollback, serve, status, tokens, verify,
 };
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
@@ -110,7 +110,7 @@ async fn ask_node(global: &cli::Global, command: NodeCommand) -> Result<(), Fail
         NodeCommand::Define(arguments) => nodes::define(global, arguments).await,
         NodeCommand::Set(arguments) => nodes::set(global, arguments).await,
         NodeCommand::Verify(arguments) => verify::verify(global, arguments).await,
-        NodeCommand::Token(arguments) => nodes::token(global, arguments).await,
+        NodeCommand::Token(arguments) => enrolment_tokens::token(global, arguments).await,
         NodeCommand::Enroll(arguments) => enroll::enroll(global.output, arguments).await,
         NodeCommand::Renew(arguments) => renew::renew(global.output, arguments).await,
         NodeCommand::Abort(arguments) => nodes::abort(global, arguments).await,

@@ -2,7 +2,7 @@
 
 use super::values::{NamedReason, Pace, Quota, Span, Switch};
 use clap::{Args, Subcommand};
-use shardlift_model::{CustomerId, NodeId, ServerName, ShardId};
+use shardlift_model::{BatchId, CustomerId, NodeId, ServerName, ShardId};
 use std::path::PathBuf;
 
 /// Nodes.
@@ -145,14 +145,28 @@ pub struct VerifyNode {
     pub timeout: Option<Span>,
 }
 
-/// A one-time token.
+/// A one-time token, or those of a batch.
 #[derive(Debug, Args)]
 #[command(after_long_help = "EXAMPLES:
   shardlift node token acme/web-1
-  shardlift node token acme/web-1 --valid 1h -o json")]
+  shardlift node token acme/web-1 --valid 1h -o json
+  shardlift node token --batch canary --out tokens.jsonl --valid 48h
+
+The file has a line of JSON for each node: node, token, server, expiry and the fingerprint of the CA. A configuration management
+gives each machine its token, and `shardlift node enroll` uses it there.")]
 pub struct NodeToken {
     /// For which node.
-    pub node: NodeId,
+    #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+    pub node: Option<NodeId>,
+    /// For all nodes of a batch that have no certificate yet.
+    #[arg(long, requires = "out")]
+    pub batch: Option<BatchId>,
+    /// File for the tokens of a batch; it must not exist.
+    #[arg(long, value_name = "FILE", requires = "batch")]
+    pub out: Option<PathBuf>,
+    /// For those, too, that have a certificate.
+    #[arg(long, requires = "batch")]
+    pub all: bool,
     /// How long it is good for [default: 24h].
     #[arg(long, value_name = "TIME")]
     pub valid: Option<Span>,
