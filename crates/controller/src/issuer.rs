@@ -150,7 +150,9 @@ impl Issuer {
             Some(Listed { serial, at: revoked.at, reason: revoked.reason })
         });
         let pem = self.authority.sign_list(number, at, LIST_VALIDITY, listed)?;
-        let der = list_der(&pem).unwrap_or_default().into();
+        let der =
+            list_der(&pem).ok_or_else(|| AuthorityError::NotMade("the list is not in its own text".to_owned()))?;
+        let der = der.into();
         Ok(SignedList { number, at, next_update: at.plus(LIST_VALIDITY), pem, der })
     }
 

@@ -113,6 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_has_ended_leads_on() {
+        let mut bench = enrolled("n1", "a1");
+        let short = UnixMillis(bench.now.0 + 1_000);
+        let (shown, serial) = ("a1".to_owned(), "a2".to_owned());
+        bench.input(Input::RenewCertificate { shown, serial, holder: holder("n1"), not_after: short }).unwrap();
+        bench.input(renewal("a2", "a3", "n1")).unwrap();
+        bench.now = UnixMillis(short.0 + 1);
+        bench.input(Input::Revoke(Revocation { serials: vec!["a1".to_owned()], ..Revocation::default() })).unwrap();
+        let is_revoked = |serial: &str| bench.world.certificates[serial].revoked.is_some();
+        assert_eq!(["a1", "a2", "a3"].map(is_revoked), [true, false, true]);
+    }
+
+    #[test]
     fn renewing_without_need_comes_to_an_end() {
         let mut bench = enrolled("n1", "a0");
         let serial = |count: usize| format!("a{count:x}");

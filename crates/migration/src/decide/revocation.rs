@@ -45,20 +45,23 @@ pub(super) fn revoke(world: &World, wish: &Revocation, now: UnixMillis) -> Resul
 
 /// With a certificate goes what was got by showing it: a thief who renewed would keep what is taken back otherwise.
 fn add_renewed<'w>(world: &'w World, serials: &mut BTreeSet<&'w str>, now: UnixMillis) {
-    let live = world.certificates.iter().filter(|(_, known)| known.not_after.is_none_or(|ends| ends > now));
-    let renewed: Vec<(&str, &str)> =
-        live.filter_map(|(serial, known)| Some((known.renews.as_deref()?, serial.as_str()))).collect();
+    let links = world.certificates.iter();
+    let links: Vec<(&str, &str)> =
+        links.filter_map(|(serial, known)| Some((known.renews.as_deref()?, serial.as_str()))).collect();
+    // One that has ended leads on to others, and need not be on a list itself.
+    let mut reached = serials.clone();
     loop {
-        let found: Vec<&str> = renewed
-            .iter()
-            .filter(|(shown, serial)| serials.contains(shown) && !serials.contains(serial))
-            .map(|(_, serial)| *serial)
-            .collect();
-        if found.is_empty() {
-            return;
+        let before = reached.len();
+        let next: Vec<&str> = links.iter().filter(|link| reached.contains(link.0)).map(|link| link.1).collect();
+        reached.extend(next);
+        if reached.len() == before {
+            break;
         }
-        serials.extend(found);
     }
+    let is_live = |serial: &&str| {
+        world.certificates.get(*serial).is_some_and(|known| known.not_after.is_none_or(|ends| ends > now))
+    };
+    serials.extend(reached.into_iter().filter(is_live));
 }
 
 pub(super) fn renew_list(world: &World, now: UnixMillis) -> Vec<Event> {
