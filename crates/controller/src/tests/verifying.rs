@@ -104,8 +104,8 @@ async fn a_good_verdict_waits_until_the_target_has_read_its_bytes() {
 
     // Another leader asks again, which begins nothing anew.
     running.die().await;
-    let running = bench.lead(Arc::new(journal)).await;
     let asked = bench.yard.with(|copies| copies.commands["deep_verify"]);
+    let running = bench.lead(Arc::new(journal)).await;
     eventually("it is asked again", || bench.yard.with(|copies| copies.commands["deep_verify"]) > asked).await;
     assert_eq!(run_at(&bench, TARGET), Some((0, false)));
     assert_eq!(verdict(&running), None);
