@@ -23,6 +23,7 @@ pub mod envelope;
 mod files;
 mod hash;
 pub mod identity;
+pub mod passphrase;
 mod pem_text;
 pub mod profile;
 mod provider;

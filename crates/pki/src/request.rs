@@ -3,7 +3,7 @@
 //! A CA takes nothing but the public key from a request. What a request asks for is looked at all the same: one that
 //! asks for another name or for rights comes from somebody confused or hostile and is refused with a reason.
 
-use crate::identity::serial_text;
+use crate::identity::{self, serial_text};
 use crate::pem_text;
 use crate::secret::SecretPem;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SubjectPublicKeyInfo};
@@ -44,6 +44,9 @@ pub enum RequestError {
     /// The sender does not have the key.
     #[error("the request is not signed by its own key")]
     Signature,
+    /// The request of a CA has no name.
+    #[error("the request does not have one common name")]
+    Unnamed,
     /// The request wants to be a CA.
     #[error("the request asks for the rights of a CA")]
     AsksForCa,
@@ -89,7 +92,7 @@ pub fn create_key_and_request() -> Result<(SecretPem, Vec<u8>), RequestError> {
 /// # Errors
 /// [`RequestError`] says why it is refused.
 pub fn check(csr_der: &[u8]) -> Result<CheckedRequest, RequestError> {
-    check_names(csr_der, None)
+    check_names(csr_der, Allowed::default())
 }
 
 /// Checks a request that may name its holder, as common name or as identity URI, and nobody else.
@@ -97,10 +100,28 @@ pub fn check(csr_der: &[u8]) -> Result<CheckedRequest, RequestError> {
 /// # Errors
 /// [`RequestError`] says why it is refused.
 pub fn check_for(csr_der: &[u8], identity: &Identity) -> Result<CheckedRequest, RequestError> {
-    check_names(csr_der, Some(identity))
+    check_names(csr_der, Allowed { common_name: Some(identity.name()), uri: Some(identity.to_uri()) })
 }
 
-fn check_names(csr_der: &[u8], identity: Option<&Identity>) -> Result<CheckedRequest, RequestError> {
+/// Checks a request of a CA that names itself by its common name, for the caller to judge, and asks for nothing else.
+pub(crate) fn check_ca(csr_der: &[u8]) -> Result<(CheckedRequest, String), RequestError> {
+    if csr_der.len() > REQUEST_BYTES_MAX {
+        return Err(RequestError::TooLarge);
+    }
+    let (_, request) = X509CertificationRequest::from_der(csr_der).map_err(|_| RequestError::Malformed)?;
+    let subject = &request.certification_request_info.subject;
+    let name = identity::one_common_name(subject).map_err(|_| RequestError::Unnamed)?;
+    Ok((check_names(csr_der, Allowed { common_name: Some(&name), uri: None })?, name))
+}
+
+/// Which names a request may carry.
+#[derive(Default)]
+struct Allowed<'a> {
+    common_name: Option<&'a str>,
+    uri: Option<String>,
+}
+
+fn check_names(csr_der: &[u8], allowed: Allowed<'_>) -> Result<CheckedRequest, RequestError> {
     if csr_der.len() > REQUEST_BYTES_MAX {
         return Err(RequestError::TooLarge);
     }
@@ -111,11 +132,14 @@ fn check_names(csr_der: &[u8], identity: Option<&Identity>) -> Result<CheckedReq
     let info = &request.certification_request_info;
     check_algorithm(&info.subject_pki, &request.signature_algorithm.algorithm)?;
     request.verify_signature().map_err(|_| RequestError::Signature)?;
-    check_subject(&request, identity)?;
+    check_subject(&request, allowed.common_name)?;
     for attribute in info.iter_attributes() {
         match attribute.parsed_attribute() {
             ParsedCriAttribute::ExtensionRequest(requested) => {
-                requested.extensions.iter().try_for_each(|extension| check_extension(extension, identity))?;
+                requested
+                    .extensions
+                    .iter()
+                    .try_for_each(|extension| check_extension(extension, allowed.uri.as_deref()))?;
             }
             _ => return Err(RequestError::AsksForMore(format!("the attribute {}", attribute.oid))),
         }
@@ -157,24 +181,24 @@ fn is_good_rsa(key: &ParsedKey<'_>) -> bool {
     }
 }
 
-fn check_subject(request: &X509CertificationRequest<'_>, identity: Option<&Identity>) -> Result<(), RequestError> {
+fn check_subject(request: &X509CertificationRequest<'_>, common_name: Option<&str>) -> Result<(), RequestError> {
     for attribute in request.certification_request_info.subject.iter_attributes() {
         let text = attribute.as_str().map_or_else(|_| serial_text(attribute.as_slice()), ToOwned::to_owned);
         let is_common_name = *attribute.attr_type() == x509_parser::oid_registry::OID_X509_COMMON_NAME;
-        if !(is_common_name && identity.is_some_and(|identity| identity.name() == text)) {
+        if !(is_common_name && common_name.is_some_and(|name| name == text)) {
             return Err(RequestError::AsksForName(text));
         }
     }
     Ok(())
 }
 
-fn check_extension(extension: &X509Extension<'_>, identity: Option<&Identity>) -> Result<(), RequestError> {
+fn check_extension(extension: &X509Extension<'_>, uri: Option<&str>) -> Result<(), RequestError> {
     match extension.parsed_extension() {
         ParsedExtension::BasicConstraints(constraints) if constraints.ca => Err(RequestError::AsksForCa),
         ParsedExtension::BasicConstraints(_) => Ok(()),
         ParsedExtension::KeyUsage(usage) if usage.key_cert_sign() || usage.crl_sign() => Err(RequestError::AsksForCa),
         ParsedExtension::SubjectAlternativeName(names) => names.general_names.iter().try_for_each(|name| match name {
-            GeneralName::URI(uri) if identity.is_some_and(|identity| identity.to_uri() == *uri) => Ok(()),
+            GeneralName::URI(found) if uri == Some(*found) => Ok(()),
             other => Err(RequestError::AsksForName(other.to_string())),
         }),
         _ => Err(RequestError::AsksForMore(format!("the extension {}", extension.oid))),

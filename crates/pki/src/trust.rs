@@ -87,7 +87,7 @@ impl Domain {
 }
 
 /// Only a CA may be a root, and only a self-issued one: an issuing CA as a root could not be taken back by its root.
-fn check_root(der: &CertificateDer<'_>) -> Result<(), TrustError> {
+pub(crate) fn check_root(der: &CertificateDer<'_>) -> Result<(), TrustError> {
     let certificate = identity::parse(der).map_err(TrustError::Identity)?;
     let constraints = certificate.basic_constraints().map_err(|error| TrustError::Root(error.to_string()))?;
     if !constraints.is_some_and(|constraints| constraints.value.ca) {

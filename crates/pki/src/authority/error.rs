@@ -4,6 +4,7 @@ use crate::identity::IdentityError;
 use crate::pem_text::PemError;
 use crate::profile::{Kind, ProfileError};
 use crate::provider::NoRandomness;
+use crate::request::RequestError;
 use std::io;
 use std::path::PathBuf;
 
@@ -51,6 +52,45 @@ pub enum AuthorityError {
     /// Key and certificate of a CA do not belong together.
     #[error("the private key in {0} does not belong to its certificate")]
     KeyMismatch(PathBuf),
+    /// A request was made before, and its certificate is not there yet.
+    #[error("{0} waits for its certificate already")]
+    Pending(PathBuf),
+    /// A request that is refused.
+    #[error("the request of an issuing CA is refused")]
+    Request(#[from] RequestError),
+    /// The root has signed another key under this number.
+    #[error("issuing CA {0} was signed for another key: two CAs never share a number")]
+    GenerationTaken(u32),
+    /// Numbers only grow.
+    #[error("issuing CA {wanted} cannot follow {newest}: numbers only grow")]
+    Generation {
+        /// What is asked for.
+        wanted: u32,
+        /// What is there.
+        newest: u32,
+    },
+    /// A number that no issuing CA here has.
+    #[error("there is no issuing CA {0} here")]
+    NoSuchCa(u32),
+    /// A root that is not the expected one.
+    #[error("the root's fingerprint is {found}, not {expected}")]
+    OtherRoot {
+        /// What is known.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// No certificate of an issuing CA with its root.
+    #[error("not usable as an issuing CA: {0}")]
+    NotAnIssuingCa(String),
+    /// A certificate without the key it belongs to.
+    #[error("there is no request for issuing CA {generation} in {dir}: the certificate was made for another folder")]
+    NotRequested {
+        /// Of which CA.
+        generation: u32,
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
     /// The issuing CA is not this root's.
     #[error("the issuing CA is not signed by this root")]
     NotSignedByRoot,

@@ -24,7 +24,7 @@ pub struct Listed<'a> {
 
 impl Authority {
     /// Signs a list (a CRL, RFC 5280 section 5) that is good for so long, and puts the certificate of the CA beside it: PEM, the list
-    /// first. Of two lists the one with the higher number holds.
+    /// first. Of two lists of one CA the one with the higher number holds.
     ///
     /// # Errors
     /// [`AuthorityError::Listed`] for a serial that is none, or too many; others when the library refuses.
@@ -35,11 +35,28 @@ impl Authority {
         validity: Duration,
         listed: impl IntoIterator<Item = Listed<'a>>,
     ) -> Result<String, AuthorityError> {
+        self.sign_list_as(self.generation(), number, this_update, validity, listed)
+    }
+
+    /// The same as one of those that [`Authority::listing`] names.
+    ///
+    /// # Errors
+    /// As [`Authority::sign_list`], and [`AuthorityError::NoSuchCa`].
+    pub fn sign_list_as<'a>(
+        &self,
+        generation: u32,
+        number: u64,
+        this_update: UnixMillis,
+        validity: Duration,
+        listed: impl IntoIterator<Item = Listed<'a>>,
+    ) -> Result<String, AuthorityError> {
         let revoked_certs = listed.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         if revoked_certs.len() > LISTED_MAX {
             return Err(AuthorityError::Listed(format!("more than {LISTED_MAX} certificates")));
         }
-        let certificate = self.issuing.certificate();
+        let issuing = self.older.iter().chain([&self.issuing]).find(|issuing| issuing.generation() == generation);
+        let issuing = issuing.ok_or(AuthorityError::NoSuchCa(generation))?;
+        let certificate = issuing.certificate();
         // The library would name the CA by an identifier of its own making, and openssl finds no issuer then.
         let own_id = identity::subject_key_id(certificate)?
             .ok_or_else(|| AuthorityError::NotMade("the CA has no subject key identifier".to_owned()))?;
@@ -51,7 +68,7 @@ impl Authority {
             revoked_certs,
             key_identifier_method: KeyIdMethod::PreSpecified(own_id),
         };
-        let list = params.signed_by(&self.issuing.issuer()?)?;
+        let list = params.signed_by(&issuing.issuer()?)?;
         Ok(pem_text::block(pem_text::LIST, list.der()) + &pem_text::certificate_pem(certificate))
     }
 }

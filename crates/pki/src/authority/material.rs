@@ -1,24 +1,21 @@
 //! CA keys and certificates: made, encrypted, saved, loaded.
 
 use super::error::AuthorityError;
+use super::key::{decrypt, encrypt, new_key};
 use super::params::{SignerValidity, params};
-use crate::profile::{KeyKind, Kind, Profile};
-use crate::provider::random;
+use crate::hash::sha256;
+use crate::profile::{Kind, Profile};
 use crate::secret::Passphrase;
 use crate::{files, identity, pem_text};
-use pkcs8::pkcs5::pbes2;
-use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
-use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData};
+use rcgen::{Issuer, KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use shardlift_model::{ClusterId, UnixMillis};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use zeroize::Zeroizing;
 
-const ROOT: &str = "root";
+pub(super) const ROOT: &str = "root";
 const ISSUING: &str = "issuing-";
-const KEY_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// One CA with its key.
 struct CaMaterial {
@@ -67,14 +64,9 @@ pub fn create_issuing(
     now: UnixMillis,
     profile: &Profile,
 ) -> Result<IssuingMaterial, AuthorityError> {
-    expect_kind(profile, Kind::Issuing)?;
-    let name = format!("{ISSUING}{generation}");
-    let root = &root.0;
     let key = new_key(profile)?;
-    let signer = SignerValidity::of(&root.certificate)?;
-    let params = params(profile, Some(&ca_name(&root.cluster, &name)), Vec::new(), now, Some(signer))?;
-    let certificate = params.signed_by(&key, &root.issuer()?)?.into();
-    let ca = CaMaterial::new(&root.cluster, name, certificate, key, passphrase)?;
+    let certificate = root.sign_issuing(&key, generation, now, profile)?;
+    let ca = CaMaterial::new(root.cluster(), issuing_name(generation), certificate, key, passphrase)?;
     Ok(IssuingMaterial { ca, generation })
 }
 
@@ -83,15 +75,13 @@ pub(super) fn expect_kind(profile: &Profile, expected: Kind) -> Result<(), Autho
     if found == expected { Ok(()) } else { Err(AuthorityError::WrongProfile { expected, found }) }
 }
 
-fn ca_name(cluster: &ClusterId, name: &str) -> String {
+pub(super) fn ca_name(cluster: &ClusterId, name: &str) -> String {
     format!("Shardlift {cluster} {name}")
 }
 
-fn new_key(profile: &Profile) -> Result<KeyPair, AuthorityError> {
-    Ok(KeyPair::generate_for(match profile.key() {
-        KeyKind::P256 => &PKCS_ECDSA_P256_SHA256,
-        KeyKind::P384 => &PKCS_ECDSA_P384_SHA384,
-    })?)
+/// The name of an issuing CA, and the stem of its files.
+pub(super) fn issuing_name(generation: u32) -> String {
+    format!("{ISSUING}{generation}")
 }
 
 impl RootMaterial {
@@ -111,8 +101,42 @@ impl RootMaterial {
         CaMaterial::load(dir, ROOT.to_owned(), passphrase).map(Self)
     }
 
+    /// The cluster it vouches for.
+    #[must_use]
+    pub const fn cluster(&self) -> &ClusterId {
+        &self.0.cluster
+    }
+
+    /// SHA-256 of its certificate, 64 lower-case hex digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode(sha256(&self.0.certificate))
+    }
+
+    /// Until when it can sign.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Malformed`] when its certificate cannot be read.
+    pub fn not_after(&self) -> Result<UnixMillis, AuthorityError> {
+        Ok(identity::not_after(&self.0.certificate)?)
+    }
+
     pub(super) const fn certificate(&self) -> &CertificateDer<'static> {
         &self.0.certificate
+    }
+
+    pub(super) fn sign_issuing(
+        &self,
+        key: &impl PublicKeyData,
+        generation: u32,
+        now: UnixMillis,
+        profile: &Profile,
+    ) -> Result<CertificateDer<'static>, AuthorityError> {
+        expect_kind(profile, Kind::Issuing)?;
+        let signer = SignerValidity::of(&self.0.certificate)?;
+        let name = ca_name(self.cluster(), &issuing_name(generation));
+        let params = params(profile, Some(&name), Vec::new(), now, Some(signer))?;
+        Ok(params.signed_by(key, &self.0.issuer()?)?.into())
     }
 }
 
@@ -143,31 +167,40 @@ impl IssuingMaterial {
         self.ca.issuer()
     }
 
-    pub(super) fn load_newest(dir: &Path, passphrase: &Passphrase) -> Result<Self, AuthorityError> {
-        let failed = |source| AuthorityError::File { verb: "list", path: dir.to_owned(), source };
-        let mut generation = None;
-        for entry in std::fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            generation = generation.max(name.to_str().and_then(generation_of));
-        }
-        let generation = generation.ok_or_else(|| AuthorityError::NoIssuingCa(dir.to_owned()))?;
-        let ca = CaMaterial::load(dir, format!("{ISSUING}{generation}"), passphrase)?;
-        Ok(Self { ca, generation })
+    pub(super) fn load(dir: &Path, generation: u32, passphrase: &Passphrase) -> Result<Self, AuthorityError> {
+        Ok(Self { ca: CaMaterial::load(dir, issuing_name(generation), passphrase)?, generation })
     }
 
     pub(super) fn check_signed_by(&self, root: &[u8]) -> Result<(), AuthorityError> {
-        let root = identity::parse(root)?;
-        let issuing = identity::parse(&self.ca.certificate)?;
-        if issuing.issuer().as_raw() != root.subject().as_raw() {
-            return Err(AuthorityError::NotSignedByRoot);
-        }
-        issuing.verify_signature(Some(root.public_key())).map_err(|_| AuthorityError::NotSignedByRoot)
+        check_signed_by(&self.ca.certificate, root)
     }
 }
 
+/// Whether a root has signed the certificate of an issuing CA.
+pub(super) fn check_signed_by(issuing: &[u8], root: &[u8]) -> Result<(), AuthorityError> {
+    let root = identity::parse(root)?;
+    let issuing = identity::parse(issuing)?;
+    if issuing.issuer().as_raw() != root.subject().as_raw() {
+        return Err(AuthorityError::NotSignedByRoot);
+    }
+    issuing.verify_signature(Some(root.public_key())).map_err(|_| AuthorityError::NotSignedByRoot)
+}
+
+/// The numbers of the issuing CAs in a folder that have a file with this ending, in order.
+pub(super) fn generations_in(dir: &Path, ending: &str) -> Result<Vec<u32>, AuthorityError> {
+    let failed = |source| AuthorityError::File { verb: "list", path: dir.to_owned(), source };
+    let mut generations = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        generations.extend(name.to_str().and_then(|name| generation_of(name, ending)));
+    }
+    generations.sort_unstable();
+    Ok(generations)
+}
+
 /// The number in `issuing-N.pem`, in its one spelling.
-fn generation_of(file_name: &str) -> Option<u32> {
-    let number = file_name.strip_prefix(ISSUING)?.strip_suffix(".pem")?;
+fn generation_of(file_name: &str, ending: &str) -> Option<u32> {
+    let number = file_name.strip_prefix(ISSUING)?.strip_suffix(ending)?;
     number.parse().ok().filter(|generation: &u32| generation.to_string() == number)
 }
 
@@ -175,7 +208,7 @@ pub(super) fn load_root_certificate(dir: &Path) -> Result<CertificateDer<'static
     load_certificate(dir, ROOT)
 }
 
-fn load_certificate(dir: &Path, name: &str) -> Result<CertificateDer<'static>, AuthorityError> {
+pub(super) fn load_certificate(dir: &Path, name: &str) -> Result<CertificateDer<'static>, AuthorityError> {
     let path = dir.join(format!("{name}.pem"));
     let read = files::read(&path);
     let text = read.map_err(|source| AuthorityError::File { verb: "read", path: path.clone(), source })?;
@@ -216,13 +249,7 @@ impl CaMaterial {
     fn load(dir: &Path, name: String, passphrase: &Passphrase) -> Result<Self, AuthorityError> {
         let certificate = load_certificate(dir, &name)?;
         let key_path = dir.join(format!("{name}.key"));
-        let failed = |source| AuthorityError::File { verb: "read", path: key_path.clone(), source };
-        let mode = std::fs::metadata(&key_path).map_err(failed)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(AuthorityError::Exposed(key_path));
-        }
-        let encrypted_key_pem = files::read(&key_path).map_err(failed)?.to_string();
-        let key = decrypt(&encrypted_key_pem, passphrase, &key_path)?;
+        let (key, encrypted_key_pem) = load_key(&key_path, passphrase)?;
         let parsed = identity::parse(&certificate)?;
         // The library signs with any key: a certificate signed by the wrong one would verify nowhere.
         if parsed.public_key().raw != key.subject_public_key_info() {
@@ -233,7 +260,19 @@ impl CaMaterial {
     }
 }
 
-fn cluster_of(
+/// A key as it was saved, and its text.
+pub(super) fn load_key(path: &Path, passphrase: &Passphrase) -> Result<(KeyPair, String), AuthorityError> {
+    let failed = |source| AuthorityError::File { verb: "read", path: path.to_owned(), source };
+    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(AuthorityError::Exposed(path.to_owned()));
+    }
+    let encrypted_pem = files::read(path).map_err(failed)?.to_string();
+    Ok((decrypt(&encrypted_pem, passphrase, path)?, encrypted_pem))
+}
+
+/// The cluster in the name of a CA whose own name is known.
+pub(super) fn cluster_of(
     certificate: &x509_parser::certificate::X509Certificate<'_>,
     name: &str,
 ) -> Result<ClusterId, AuthorityError> {
@@ -244,35 +283,6 @@ fn cluster_of(
         .and_then(|cluster| cluster.parse().ok())
         .filter(|cluster| ca_name(cluster, name) == common_name)
         .ok_or_else(|| AuthorityError::Name(common_name.to_owned()))
-}
-
-/// scrypt, then AES-256. N = 2^14, r = 8, p = 5: as costly to guess as the larger N that OWASP lists first, but within
-/// the 32 MiB that `openssl pkey` grants, so that a root can be recovered without this program.
-fn encrypt(key: &KeyPair, passphrase: &Passphrase) -> Result<String, AuthorityError> {
-    if passphrase.is_empty() {
-        return Err(AuthorityError::EmptyPassphrase);
-    }
-    let failed = |what: &str| AuthorityError::NotMade(format!("the key could not be {what}"));
-    let (salt, iv): ([u8; 16], [u8; 16]) = (random()?, random()?);
-    let costs = pkcs8::pkcs5::scrypt::Params::new(14, 8, 5, 32).map_err(|_| failed("encrypted"))?;
-    let scheme = pbes2::Parameters::scrypt_aes256cbc(costs, &salt, &iv).map_err(|_| failed("encrypted"))?;
-    let plain = PrivateKeyInfo::try_from(key.serialized_der()).map_err(|_| failed("encoded"))?;
-    let encrypted = plain.encrypt_with_params(scheme, passphrase.as_bytes()).map_err(|_| failed("encrypted"))?;
-    Ok(pem_text::block(KEY_LABEL, encrypted.as_bytes()))
-}
-
-fn decrypt(text: &str, passphrase: &Passphrase, path: &Path) -> Result<KeyPair, AuthorityError> {
-    let not_a_key = || AuthorityError::NotAKey(path.to_owned());
-    let block = pem::parse(text).map_err(|_| not_a_key())?;
-    if block.tag() != KEY_LABEL {
-        return Err(not_a_key());
-    }
-    let info = EncryptedPrivateKeyInfo::try_from(block.contents()).map_err(|_| not_a_key())?;
-    // With a wrong passphrase the padding fits once in 256 times, and what comes out is no key: the same error.
-    let wrong = || AuthorityError::WrongPassphrase(path.to_owned());
-    let plain = info.decrypt(passphrase.as_bytes()).map_err(|_| wrong())?;
-    let plain = Zeroizing::new(plain.as_bytes().to_vec());
-    KeyPair::try_from(&plain[..]).map_err(|_| wrong())
 }
 
 impl fmt::Debug for RootMaterial {

@@ -10,6 +10,7 @@ mod clocks;
 mod credentials;
 mod grpc;
 mod lists;
+mod offline;
 mod renewed;
 mod requests;
 mod servers;
