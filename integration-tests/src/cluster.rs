@@ -47,7 +47,12 @@ pub struct ClusterOptions {
     pub create_nodes: bool,
     /// The data folder of the source; a new one when `None`.
     pub source_data: Option<PathBuf>,
+    /// An issuing CA below a root that is elsewhere: its folder, and the file with its passphrase. A new root when `None`.
+    pub ca: Option<(PathBuf, PathBuf)>,
 }
+
+/// Credentials of the controller, as systemd would hand them to it: a folder within that of the cluster's test.
+pub const CREDENTIALS: &str = "credentials";
 
 impl Default for ClusterOptions {
     fn default() -> Self {
@@ -58,6 +63,7 @@ impl Default for ClusterOptions {
             client_auth: "certificate",
             create_nodes: false,
             source_data: None,
+            ca: None,
         }
     }
 }
@@ -93,7 +99,7 @@ impl Cluster {
         let cli = Cli::new(binary()?, folder, shown);
         let cluster = folder.join("cluster");
         let [operator, enrolment, status] = [free_address()?, free_address()?, free_address()?].map(|a| a.to_string());
-        cli.must(&[
+        let mut arguments: Vec<&std::ffi::OsStr> = vec![
             "init".as_ref(),
             "--cluster".as_ref(),
             "demo".as_ref(),
@@ -109,8 +115,11 @@ impl Cluster {
             status.as_ref(),
             "--legacy-ca".as_ref(),
             ca.certificate_path().as_os_str(),
-        ])
-        .await?;
+        ];
+        if let Some((ca, passphrase)) = &options.ca {
+            arguments.extend(["--ca".as_ref(), ca.as_os_str(), "--passphrase-file".as_ref(), passphrase.as_os_str()]);
+        }
+        cli.must(&arguments).await?;
         config::set_limits(&cluster.join("controller.toml"), &options.limits)?;
         let cli = cli.context(&cluster.join("operator.toml"));
         let proxy = ConnectProxy::start(None).await?;
@@ -226,6 +235,7 @@ impl Cluster {
             .arg("--config")
             .arg(config)
             .arg("--announce")
+            .env("CREDENTIALS_DIRECTORY", self.folder.join(CREDENTIALS))
             .env("NO_COLOR", "1");
         let mut process = program.spawn()?;
         let addresses = announced::wait(&mut process, 0, listeners, READY_TIME_MAX).await?;
@@ -309,6 +319,14 @@ impl Cluster {
     /// When there is no such part.
     pub fn freeze(&mut self, part: &str, frozen: bool) -> Result<()> {
         self.part(part)?.process.signal(if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Lets a part read its certificates again.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn hang_up(&mut self, part: &str) -> Result<()> {
+        self.part(part)?.process.signal(Signal::HUP)
     }
 
     /// Starts a part that has ended, at the same addresses.

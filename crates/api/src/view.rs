@@ -20,8 +20,8 @@ pub struct World {
     pub batches: Vec<BatchView>,
     /// What happened, oldest first; bounded by the publisher.
     pub worklog: Vec<WorklogEntry>,
-    /// The revocation list that holds, in DER; `None` before the first one.
-    pub revocation_list: Option<Arc<[u8]>>,
+    /// The revocation lists that hold, in DER, by the name of their CA; the one that signs certificates now is the first.
+    pub revocation_lists: Vec<(String, Arc<[u8]>)>,
     /// Access by token: the hash of the token as stored, never the token.
     pub access: BTreeMap<Sha256, Access>,
 }

@@ -18,7 +18,7 @@
 //! ca = "ca.pem"
 //! [ca]
 //! folder = "ca"
-//! passphrase_file = "ca.passphrase"
+//! passphrase_file = "ca.passphrase"      # or passphrase_descriptor = 3, or passphrase_credential = "shardlift-ca"
 //! renew_at_percent = 66                  # optional: parts get new certificates when so much of their life is over
 //! [limits]                               # optional, each of them
 //! cutover_ms_max = 30000
@@ -28,6 +28,7 @@ use serde::Deserialize;
 use shardlift_api::configuration::{self, ConfigError, RawConfig, metrics_address};
 use shardlift_migration::world::Limits;
 use shardlift_model::{ClusterId, ServerName};
+use shardlift_pki::passphrase::PassphraseSource;
 use shardlift_pki::tls::CredentialPaths;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,9 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawCa {
     folder: PathBuf,
-    passphrase_file: PathBuf,
+    passphrase_file: Option<PathBuf>,
+    passphrase_descriptor: Option<u32>,
+    passphrase_credential: Option<String>,
     renew_at_percent: Option<u8>,
 }
 
@@ -96,8 +99,8 @@ pub struct ControllerConfig {
     pub tls: CredentialPaths,
     /// Folder of the cluster's CA.
     pub ca_folder: PathBuf,
-    /// File with the passphrase of the CA's keys.
-    pub ca_passphrase_file: PathBuf,
+    /// Where the passphrase of the CA's keys is.
+    pub ca_passphrase: PassphraseSource,
     /// Parts get new certificates when so much of the life of theirs is over; 0: at each look.
     pub renew_at_percent: u8,
     /// CAs from before the cluster that clients need to trust meanwhile.
@@ -140,8 +143,8 @@ impl RawConfig for Raw {
             metrics_listen: metrics_address(self.metrics_listen)?,
             tls: self.tls.below(folder),
             renew_at_percent: renewal_share(self.ca.renew_at_percent)?,
+            ca_passphrase: passphrase(&self.ca, folder)?,
             ca_folder: folder.join(self.ca.folder),
-            ca_passphrase_file: folder.join(self.ca.passphrase_file),
             legacy_ca: self.legacy_ca.into_iter().map(|path| folder.join(path)).collect(),
             limits: limits(&self.limits)?,
         })
@@ -167,6 +170,18 @@ fn renewal_share(percent: Option<u8>) -> Result<u8, ConfigError> {
     match percent.unwrap_or(66) {
         percent @ 0..=90 => Ok(percent),
         _ => Err(ConfigError::field("ca", "renew_at_percent is at most 90")),
+    }
+}
+
+fn passphrase(raw: &RawCa, folder: &Path) -> Result<PassphraseSource, ConfigError> {
+    match (&raw.passphrase_file, raw.passphrase_descriptor, &raw.passphrase_credential) {
+        (Some(path), None, None) => Ok(PassphraseSource::File(folder.join(path))),
+        (None, Some(number), None) => Ok(PassphraseSource::Descriptor(number)),
+        (None, None, Some(name)) => Ok(PassphraseSource::Credential(name.clone())),
+        _ => Err(ConfigError::field(
+            "ca",
+            "exactly one of passphrase_file, passphrase_descriptor and passphrase_credential is needed",
+        )),
     }
 }
 
@@ -234,14 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn a_passphrase_may_come_from_a_descriptor_or_a_credential() {
+        let parsed = |line: &str| {
+            let text = GOOD.replace("passphrase_file = \"ca.passphrase\"", line);
+            ControllerConfig::parse(&text, Path::new("/etc/controller.toml")).unwrap().ca_passphrase
+        };
+        assert_eq!(parsed("passphrase_file = \"p\""), PassphraseSource::File("/etc/p".into()));
+        assert_eq!(parsed("passphrase_descriptor = 3"), PassphraseSource::Descriptor(3));
+        assert_eq!(parsed("passphrase_credential = \"ca\""), PassphraseSource::Credential("ca".to_owned()));
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
-        let cases: [(&str, &str, &str); 7] = [
+        let cases: [(&str, &str, &str); 9] = [
             ("cluster = \"c1\"", "cluster = \"C 1\"", "line 2"),
             ("zone = \"backup.example\"", "zone = \"Backup\"", "line 3"),
             ("127.0.0.1:0", "localhost", "operator_listen"),
             ("enrolment_address = \"controller.example:7401\"", "", "enrolment_address: "),
             ("controller.example:7401", "controller.example", "enrolment_address: "),
             ("seeding_nodes_max = 5", "fence_lease_ms = 1", "limits: "),
+            ("passphrase_file = \"ca.passphrase\"", "", "ca: exactly one of passphrase_file"),
+            ("folder = \"ca\"", "folder = \"ca\"\npassphrase_descriptor = 3", "ca: exactly one of passphrase_file"),
             ("seeding_nodes_max = 5", "seeding_max = 5", "unknown field `seeding_max`"),
         ];
         for (found, replaced, expected) in cases {

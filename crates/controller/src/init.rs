@@ -43,10 +43,23 @@ pub struct InitOptions {
     pub controller_host_names: Vec<String>,
     /// Name of the first operator.
     pub operator: PartName,
-    /// Passphrase of the CA's keys; a random one when `None`.
-    pub passphrase: Option<String>,
+    /// Passphrase of the CA's keys.
+    pub passphrase: InitPassphrase,
+    /// A folder with an issuing CA that was made before, below a root that is elsewhere; a new root and CA when `None`.
+    pub ca: Option<PathBuf>,
     /// Further files to put into the folder, such as configurations.
     pub files: Vec<InitFile>,
+}
+
+/// Where the passphrase of the CA's keys comes from, and where the controller will find it.
+#[derive(Debug)]
+pub enum InitPassphrase {
+    /// A random one, kept in a file of the cluster's folder.
+    Random,
+    /// This one, kept in a file of the cluster's folder.
+    Kept(Passphrase),
+    /// This one, which the controller gets from elsewhere: it is written nowhere.
+    Elsewhere(Passphrase),
 }
 
 /// A further file.
@@ -67,8 +80,8 @@ pub struct InitReport {
     pub store: PathBuf,
     /// Folder of the CA.
     pub ca_folder: PathBuf,
-    /// File with the passphrase of the CA's keys.
-    pub passphrase_file: PathBuf,
+    /// File with the passphrase of the CA's keys, if it is kept in one.
+    pub passphrase_file: Option<PathBuf>,
     /// The root certificate.
     pub ca: PathBuf,
     /// The controller's chain.
@@ -115,6 +128,9 @@ pub enum InitError {
     /// The CA.
     #[error("the CA could not be made")]
     Authority(#[from] AuthorityError),
+    /// A CA that was made for another cluster.
+    #[error("the CA is one of cluster {0}")]
+    OtherCluster(ClusterId),
     /// A profile.
     #[error("a built-in profile is not usable")]
     Profile(#[from] ProfileError),
@@ -150,6 +166,7 @@ pub fn init(options: InitOptions) -> Result<InitReport, InitError> {
     fs::create_dir_all(parent).map_err(io("make", parent))?;
     let draft = parent.join(format!(".{}.init-{:016x}", name.to_string_lossy(), rand::random::<u64>()));
     private_folder(&draft)?;
+    let is_kept = !matches!(options.passphrase, InitPassphrase::Elsewhere(_));
     let made = fill(&draft, options).and_then(|fingerprint| {
         sync(&draft)?;
         // Fails when somebody has put something there meanwhile; an empty folder is replaced.
@@ -159,7 +176,7 @@ pub fn init(options: InitOptions) -> Result<InitReport, InitError> {
     match made {
         Ok(fingerprint) => {
             sync(parent)?;
-            Ok(report(folder, fingerprint))
+            Ok(report(folder, fingerprint, is_kept))
         }
         Err(error) => {
             if let Err(left) = fs::remove_dir_all(&draft) {
@@ -196,10 +213,17 @@ fn sync(folder: &Path) -> Result<(), InitError> {
 }
 
 fn fill(draft: &Path, options: InitOptions) -> Result<String, InitError> {
-    let InitOptions { cluster, controller, controller_host_names, operator, passphrase, files, .. } = options;
-    let passphrase = passphrase.map_or_else(random_passphrase, Ok)?;
-    bundle::write_private(&draft.join(PASSPHRASE), &SecretPem::new(format!("{passphrase}\n")))?;
-    let authority = Authority::init(&draft.join(CA), &cluster, &Passphrase::new(passphrase), clock::now())?;
+    let InitOptions { cluster, controller, controller_host_names, operator, passphrase, ca, files, .. } = options;
+    let (passphrase, is_kept) = match passphrase {
+        InitPassphrase::Random => (random_passphrase()?, true),
+        InitPassphrase::Kept(passphrase) => (passphrase, true),
+        InitPassphrase::Elsewhere(passphrase) => (passphrase, false),
+    };
+    if is_kept {
+        let text = SecretPem::new(format!("{}\n", passphrase.expose()));
+        bundle::write_private(&draft.join(PASSPHRASE), &text)?;
+    }
+    let authority = authority(&draft.join(CA), &cluster, ca.as_deref(), &passphrase)?;
     bundle::write(&draft.join(CA_PEM), &authority.ca_pem())?;
     let parse = |text: &String| text.parse::<CertifiedName>();
     let host_names = controller_host_names.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
@@ -211,6 +235,24 @@ fn fill(draft: &Path, options: InitOptions) -> Result<String, InitError> {
     let store = SledStore::init(&draft.join(STORE), cluster)?;
     drop(store);
     Ok(authority.fingerprint())
+}
+
+/// A new CA, or the one that was made before: its issuing CAs alone, should the key of the root lie beside them.
+fn authority(
+    dir: &Path,
+    cluster: &ClusterId,
+    made_before: Option<&Path>,
+    passphrase: &Passphrase,
+) -> Result<Authority, InitError> {
+    let Some(made_before) = made_before else {
+        return Ok(Authority::init(dir, cluster, passphrase, clock::now())?);
+    };
+    let authority = Authority::load(made_before, passphrase)?;
+    if authority.cluster() != cluster {
+        return Err(InitError::OtherCluster(authority.cluster().clone()));
+    }
+    authority.save_with_root(dir)?;
+    Ok(authority)
 }
 
 fn certificate(
@@ -243,19 +285,19 @@ fn further_file(draft: &Path, file: &InitFile) -> Result<(), InitError> {
 }
 
 /// 256 bits as text.
-fn random_passphrase() -> Result<String, InitError> {
+fn random_passphrase() -> Result<Passphrase, InitError> {
     use aws_lc_rs::rand::SecureRandom as _;
     use base64::Engine as _;
     let mut bytes = [0; 32];
     aws_lc_rs::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| InitError::Randomness)?;
-    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+    Ok(Passphrase::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-fn report(folder: PathBuf, fingerprint: String) -> InitReport {
+fn report(folder: PathBuf, fingerprint: String, is_kept: bool) -> InitReport {
     InitReport {
         store: folder.join(STORE),
         ca_folder: folder.join(CA),
-        passphrase_file: folder.join(PASSPHRASE),
+        passphrase_file: is_kept.then(|| folder.join(PASSPHRASE)),
         ca: folder.join(CA_PEM),
         controller_certificate: folder.join("controller.pem"),
         controller_key: folder.join("controller.key"),
@@ -280,7 +322,8 @@ mod tests {
             controller: "controller-1".parse().unwrap(),
             controller_host_names: vec!["localhost".into(), "127.0.0.1".into()],
             operator: "alice".parse().unwrap(),
-            passphrase: None,
+            passphrase: InitPassphrase::Random,
+            ca: None,
             files: vec![],
         }
     }
@@ -301,13 +344,50 @@ mod tests {
         let mut options = options(root.path().join("cluster"));
         options.files.push(InitFile { path: "controller.toml".into(), contents: CONFIG.into() });
         let report = init(options).unwrap();
-        for secret in [&report.passphrase_file, &report.controller_key, &report.operator_key] {
+        let passphrase = report.passphrase_file.clone().unwrap();
+        for secret in [&passphrase, &report.controller_key, &report.operator_key] {
             assert_eq!(fs::metadata(secret).unwrap().permissions().mode() & 0o777, 0o600, "{}", secret.display());
         }
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no draft is left");
         let config = ControllerConfig::load(&report.folder.join("controller.toml")).unwrap();
         let controller = Controller::build(config).unwrap();
         controller.run(std::future::ready(()), false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_cluster_below_a_root_that_is_elsewhere_has_no_key_and_no_passphrase_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::from("correct horse");
+        let before = root.path().join("before");
+        let authority = Authority::init(&before, &"c1".parse().unwrap(), &passphrase, clock::now()).unwrap();
+        let mut options = options(root.path().join("cluster"));
+        (options.ca, options.passphrase) = (Some(before.clone()), InitPassphrase::Elsewhere(passphrase));
+        options.files.push(InitFile { path: "controller.toml".into(), contents: CONFIG.into() });
+        let report = init(options).unwrap();
+        assert_eq!((&report.fingerprint, &report.passphrase_file), (&authority.fingerprint(), &None));
+        let entries = fs::read_dir(&report.ca_folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["issuing-1.key", "issuing-1.pem", "root.pem"]);
+        let config = ControllerConfig::load(&report.folder.join("controller.toml")).unwrap();
+        assert!(Controller::build(config.clone()).is_err(), "there is no passphrase");
+        bundle::write_private(&report.folder.join(PASSPHRASE), &SecretPem::new("correct horse".into())).unwrap();
+        Controller::build(config).unwrap().run(std::future::ready(()), false).await.unwrap();
+    }
+
+    #[test]
+    fn a_ca_of_another_cluster_or_with_another_passphrase_makes_none() {
+        let root = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::from("correct horse");
+        let before = root.path().join("before");
+        Authority::init(&before, &"c2".parse().unwrap(), &passphrase, clock::now()).unwrap();
+        let attempt = |passphrase: InitPassphrase| {
+            let options = options(root.path().join("cluster"));
+            init(InitOptions { ca: Some(before.clone()), passphrase, ..options })
+        };
+        assert!(matches!(attempt(InitPassphrase::Kept(passphrase)), Err(InitError::OtherCluster(_))));
+        assert!(matches!(attempt(InitPassphrase::Random), Err(InitError::Authority(_))));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left of it");
     }
 
     #[test]

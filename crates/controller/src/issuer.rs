@@ -2,20 +2,22 @@
 //!
 //! Every certificate that is made is in the audit log (`target = "audit"`), whether or not it is handed out.
 
+mod lists;
+
+pub(crate) use lists::SignedList;
+
 use crate::clock;
 use crate::state::Shared;
+use lists::SignedLists;
 use shardlift_api::fault::{Fault, FaultKind};
-use shardlift_migration::World;
-use shardlift_migration::certificates::RevocationListState;
 use shardlift_model::{ClusterId, Identity, NodeId, Role, Sha256, UnixMillis};
-use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued, Listed};
+use shardlift_pki::Passphrase;
+use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued};
 use shardlift_pki::bundle::{self, BundleError};
 use shardlift_pki::profile::{Kind, Profile, ProfileError};
 use shardlift_pki::request::{self, RequestError};
-use shardlift_pki::revocation::list_der;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 
@@ -60,6 +62,20 @@ pub enum IssuerError {
         #[source]
         source: std::io::Error,
     },
+    /// The CA cannot be loaded.
+    #[error("the CA cannot be used")]
+    Authority(#[from] AuthorityError),
+    /// Another root in the same folder.
+    #[error("the root in the folder of the CA has changed: what this cluster trusts cannot change while it runs")]
+    OtherRoot,
+    /// The newest issuing CA is gone.
+    #[error("{held} signs, and only {found} is in the folder of the CA")]
+    Older {
+        /// What signs.
+        held: String,
+        /// What was found.
+        found: String,
+    },
     /// The CA files make no bundle.
     #[error("the CA files make no bundle for clients")]
     Bundle(#[from] BundleError),
@@ -73,42 +89,32 @@ pub enum IssuerError {
     },
 }
 
-/// How long a list is good for: renewed daily, it survives a week without a controller.
-const LIST_VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// A revocation list, as it is brought to shards.
-#[derive(Debug)]
-pub(crate) struct SignedList {
-    /// Of the list.
-    pub(crate) number: u64,
-    /// When it was made.
-    pub(crate) at: UnixMillis,
-    /// When a newer one should be there.
-    pub(crate) next_update: UnixMillis,
-    /// The list, and the certificate of its CA.
-    pub(crate) pem: String,
-    /// The list alone, in DER.
-    pub(crate) der: Arc<[u8]>,
-}
-
 /// The cluster's CA at work.
 pub(crate) struct Issuer {
-    authority: Authority,
-    /// Signed once: a second signature under the same number would be another list.
-    list: Mutex<Option<Arc<SignedList>>>,
+    authority: RwLock<Arc<Authority>>,
+    folder: PathBuf,
+    /// For the next issuing CA: a descriptor can be read once.
+    passphrase: Passphrase,
+    lists: SignedLists,
     /// What a client trusts during the overlap: the cluster and the older CAs.
     client_ca_pem: String,
 }
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("cluster", self.authority.cluster()).finish_non_exhaustive()
+        f.debug_struct("Issuer").field("cluster", self.authority().cluster()).finish_non_exhaustive()
     }
 }
 
 impl Issuer {
-    /// An issuer for a cluster; `legacy_ca` are the CA files that clients need until the old servers are gone.
-    pub(crate) fn new(authority: Authority, cluster: &ClusterId, legacy_ca: &[PathBuf]) -> Result<Self, IssuerError> {
+    /// Loads the CA in a folder; `legacy_ca` are the CA files that clients need until the old servers are gone.
+    pub(crate) fn load(
+        folder: &Path,
+        passphrase: Passphrase,
+        cluster: &ClusterId,
+        legacy_ca: &[PathBuf],
+    ) -> Result<Self, IssuerError> {
+        let authority = Authority::load(folder, &passphrase)?;
         if authority.cluster() != cluster {
             let (expected, found) = (cluster.clone(), authority.cluster().clone());
             return Err(IssuerError::OtherCluster { expected, found });
@@ -120,45 +126,52 @@ impl Issuer {
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let client_ca_pem = bundle::ca_pem(&texts)?;
-        Ok(Self { authority, list: Mutex::default(), client_ca_pem })
+        let (authority, folder) = (RwLock::new(Arc::new(authority)), folder.to_owned());
+        Ok(Self { authority, folder, passphrase, lists: SignedLists::default(), client_ca_pem })
     }
 
-    /// The CA's name, as lists and shards write it.
-    pub(crate) fn name(&self) -> String {
-        format!("issuing-{}", self.authority.generation())
+    fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The list that follows from what is recorded; `None` before the first one was ordered.
-    pub(crate) fn list(&self, shared: &Shared) -> Result<Option<Arc<SignedList>>, AuthorityError> {
-        let mut signed = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = shared.world(|world| world.revocation_list);
-        if wanted.number == 0 {
-            return Ok(None);
+    /// Takes up an issuing CA that was installed meanwhile, and returns the name of the one that signs from now on. The root stays
+    /// what it was, and the present CA is never followed by an older one. Blocks.
+    ///
+    /// # Errors
+    /// [`IssuerError`]; the present one goes on then.
+    pub(crate) fn reload(&self) -> Result<String, IssuerError> {
+        let loaded = Authority::load(&self.folder, &self.passphrase)?;
+        let present = self.authority();
+        if loaded.fingerprint() != present.fingerprint() {
+            return Err(IssuerError::OtherRoot);
         }
-        if let Some(list) = signed.as_ref().filter(|list| list.number == wanted.number) {
-            return Ok(Some(Arc::clone(list)));
+        let (found, held) = (loaded.generation(), present.generation());
+        if found < held {
+            return Err(IssuerError::Older { held: lists::name(held), found: lists::name(found) });
         }
-        let list = Arc::new(shared.world(|world| self.sign(world))?);
-        *signed = Some(Arc::clone(&list));
-        Ok(Some(list))
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        Ok(lists::name(found))
     }
 
-    fn sign(&self, world: &World) -> Result<SignedList, AuthorityError> {
-        let RevocationListState { number, at } = world.revocation_list;
-        let listed = world.certificates.iter().filter_map(|(serial, known)| {
-            let revoked = known.revoked?;
-            Some(Listed { serial, at: revoked.at, reason: revoked.reason })
-        });
-        let pem = self.authority.sign_list(number, at, LIST_VALIDITY, listed)?;
-        let der =
-            list_der(&pem).ok_or_else(|| AuthorityError::NotMade("the list is not in its own text".to_owned()))?;
-        let der = der.into();
-        Ok(SignedList { number, at, next_update: at.plus(LIST_VALIDITY), pem, der })
+    /// The name of the CA that signs certificates, and when it ends.
+    pub(crate) fn signing(&self) -> Result<(String, UnixMillis), AuthorityError> {
+        let authority = self.authority();
+        Ok((lists::name(authority.generation()), authority.not_after()?))
+    }
+
+    /// The names of the CAs whose lists hold, as lists and shards write them.
+    pub(crate) fn listing(&self) -> Result<Vec<String>, AuthorityError> {
+        Ok(self.authority().listing(clock::now())?.into_iter().map(lists::name).collect())
+    }
+
+    /// The lists that follow from what is recorded, of the CA that signs certificates first; none before the first one was ordered.
+    pub(crate) fn lists(&self, shared: &Shared) -> Result<Vec<Arc<SignedList>>, AuthorityError> {
+        self.lists.holding(&self.authority(), shared, clock::now())
     }
 
     /// The root's fingerprint.
     pub(crate) fn fingerprint(&self) -> String {
-        self.authority.fingerprint()
+        self.authority().fingerprint()
     }
 
     /// What a client must trust.
@@ -168,12 +181,12 @@ impl Issuer {
 
     /// What a part must trust.
     pub(crate) fn cluster_ca_pem(&self) -> String {
-        self.authority.ca_pem()
+        self.authority().ca_pem()
     }
 
     /// A certificate for a node; nothing but the key is taken from the request.
     pub(crate) fn issue_node(&self, node: &NodeId, csr_der: &[u8]) -> Result<Issued, IssueError> {
-        let identity = Identity::node(self.authority.cluster().clone(), node.clone());
+        let identity = Identity::node(self.authority().cluster().clone(), node.clone());
         self.issue(&identity, &[], csr_der)
     }
 
@@ -185,7 +198,7 @@ impl Issuer {
         host_names: &[String],
         csr_der: &[u8],
     ) -> Result<Issued, IssueError> {
-        let identity = Identity::new(self.authority.cluster().clone(), role, name)
+        let identity = Identity::new(self.authority().cluster().clone(), role, name)
             .map_err(|error| IssueError::Names(format!("name: {error}")))?;
         if host_names.len() > HOST_NAMES_MAX {
             return Err(IssueError::Names(format!("more than {HOST_NAMES_MAX} host names")));
@@ -203,7 +216,7 @@ impl Issuer {
     fn issue(&self, identity: &Identity, names: &[CertifiedName], csr_der: &[u8]) -> Result<Issued, IssueError> {
         let checked = request::check_for(csr_der, identity)?;
         let profile = Profile::built_in(Kind::from(identity.role()))?;
-        let issued = self.authority.issue(&profile, identity, names, &checked, clock::now())?;
+        let issued = self.authority().issue(&profile, identity, names, &checked, clock::now())?;
         let (serial, not_after) = (&issued.serial, issued.not_after.0);
         tracing::info!(target: "audit", %identity, serial, not_after, "certificate made");
         Ok(issued)

@@ -49,7 +49,7 @@ mod tries;
 mod wire;
 
 pub use config::ControllerConfig;
-pub use init::{InitError, InitFile, InitOptions, InitReport, init};
+pub use init::{InitError, InitFile, InitOptions, InitPassphrase, InitReport, init};
 pub use issuer::IssuerError;
 pub use journal::EntryError;
 pub use lead::LeadError;

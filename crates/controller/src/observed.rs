@@ -138,6 +138,11 @@ impl Observed {
         held.map_or(0, |held| held.number)
     }
 
+    /// The number up to which a part holds the lists of all these CAs.
+    pub(crate) fn lists_at(&self, holder: &ListHolder, issuers: &[String]) -> u64 {
+        issuers.iter().map(|issuer| self.list_at(holder, issuer)).min().unwrap_or(0)
+    }
+
     /// Why a part cannot be asked right now.
     pub(crate) fn problem_at(&self, holder: &ListHolder) -> Option<&String> {
         match holder {

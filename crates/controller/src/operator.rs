@@ -346,7 +346,7 @@ impl v1::operator_server::Operator for OperatorService {
         Ok(Response::new(result?))
     }
 
-    async fn get_revocations(&self, _request: Request<v1::GetRevocationsRequest>) -> Answer<v1::RevocationsView> {
-        Ok(Response::new(self.revocations()?))
+    async fn get_revocations(&self, request: Request<v1::GetRevocationsRequest>) -> Answer<v1::RevocationsView> {
+        Ok(Response::new(self.revocations(&request.get_ref().issuer)?))
     }
 }

@@ -39,8 +39,9 @@ pub(crate) async fn run(
         changes.mark_unchanged();
         let began = Instant::now();
         // What cannot be signed is told where it is brought to shards.
-        let list = issuer.list(&shared).ok().flatten().map(|list| Arc::clone(&list.der));
-        sender.send_replace(Arc::new(view::World { revocation_list: list, ..shared.both(snapshot) }));
+        let lists = issuer.lists(&shared).unwrap_or_default();
+        let revocation_lists = lists.iter().map(|list| (list.issuer.clone(), Arc::clone(&list.der))).collect();
+        sender.send_replace(Arc::new(view::World { revocation_lists, ..shared.both(snapshot) }));
         shared.both(|recorded, observed| count(&metrics, &recorded.world, observed));
         let pause = PAUSE.max(began.elapsed() * PAUSE_FACTOR);
         tokio::select! {
@@ -87,7 +88,7 @@ pub(crate) fn snapshot(recorded: &Recorded, observed: &Observed) -> view::World 
         nodes: world.nodes.iter().map(|(name, node)| (name.clone(), node_view(world, observed, node))).collect(),
         batches: in_order(world).map(|batch| batch_view(world, observed, batch)).collect(),
         worklog: recorded.history.worklog().cloned().collect(),
-        revocation_list: None,
+        revocation_lists: Vec::new(),
         access: world.status_tokens.iter().map(|(token, grant)| (*token, access(grant))).collect(),
     }
 }

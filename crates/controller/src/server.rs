@@ -18,8 +18,7 @@ use services::Services;
 use shardlift_api::view;
 use shardlift_migration::{Input, World};
 use shardlift_model::Role;
-use shardlift_pki::authority::{Authority, AuthorityError};
-use shardlift_pki::secret::Passphrase;
+use shardlift_pki::passphrase::PassphraseError;
 use shardlift_pki::tls::{CredentialError, Credentials, TlsError};
 use shardlift_store::{SledStore, Store, StoreError};
 use std::net::SocketAddr;
@@ -48,17 +47,8 @@ pub enum ControllerError {
         found: String,
     },
     /// The passphrase of the CA.
-    #[error("cannot read {}", path.display())]
-    Passphrase {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The CA.
-    #[error("the CA is not usable")]
-    Authority(#[from] AuthorityError),
+    #[error("the keys of the CA cannot be opened")]
+    Passphrase(#[from] PassphraseError),
     /// The CA and the files beside it.
     #[error("certificates cannot be issued")]
     Issuer(#[from] IssuerError),
@@ -117,12 +107,9 @@ impl Controller {
             let found = format!("{identity} of cluster {}", identity.cluster);
             return Err(ControllerError::OtherIdentity { expected: config.cluster.to_string(), found });
         }
-        let path = config.ca_passphrase_file.clone();
-        let read = std::fs::read_to_string(&path);
-        let text = read.map_err(|source| ControllerError::Passphrase { path, source })?;
-        let passphrase = Passphrase::new(text.trim_end_matches(['\r', '\n']).to_owned());
-        let authority = Authority::load(&config.ca_folder, &passphrase)?;
-        let issuer = Arc::new(Issuer::new(authority, &config.cluster, &config.legacy_ca)?);
+        let passphrase = config.ca_passphrase.read()?;
+        let issuer = Issuer::load(&config.ca_folder, passphrase, &config.cluster, &config.legacy_ca)?;
+        let issuer = Arc::new(issuer);
         let view = watch::Sender::new(Arc::default());
         Ok(Self { config, credentials, issuer, metrics: Metrics::new(), view })
     }
@@ -155,7 +142,7 @@ impl Controller {
         let store = opened.map_err(|_panicked| ControllerError::Task("opening the store"))??;
         let stop = CancellationToken::new();
         let _stops_reloading = stop.clone().drop_guard();
-        tokio::spawn(reload_on_hangup(self.credentials.clone(), stop)?);
+        tokio::spawn(reload_on_hangup(self.credentials.clone(), self.issuer.clone(), stop)?);
         let kept = estimates::beside(&self.config.store);
         self.run_on(Arc::new(store), Some(kept), Pace::default(), shutdown, announce).await
     }
@@ -258,9 +245,10 @@ async fn set_limits(context: &Context, config: &ControllerConfig) -> Result<(), 
     })
 }
 
-/// Renews certificate and trust from the same files at SIGHUP; what is not usable changes nothing.
+/// Reads own certificate and trust, and the CA, from the same files again at SIGHUP; what is not usable changes nothing.
 fn reload_on_hangup(
     credentials: Arc<Credentials>,
+    issuer: Arc<Issuer>,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()>, ControllerError> {
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
@@ -277,6 +265,15 @@ fn reload_on_hangup(
                     let error = shardlift_api::fault::chain(&error);
                     tracing::error!(error, "credentials not reloaded: the present ones stay");
                 }
+            }
+            let issuer = issuer.clone();
+            match tokio::task::spawn_blocking(move || issuer.reload()).await {
+                Ok(Ok(signs)) => tracing::info!(target: "audit", issuer = signs, "the CA was read again"),
+                Ok(Err(error)) => {
+                    let error = shardlift_api::fault::chain(&error);
+                    tracing::error!(error, "the CA was not read again: the present one goes on");
+                }
+                Err(error) => tracing::error!(%error, "the CA was not read again"),
             }
         }
     })

@@ -15,6 +15,7 @@ mod key;
 mod leaf;
 mod list;
 mod material;
+mod overview;
 mod params;
 mod signing;
 
@@ -22,6 +23,7 @@ pub use error::AuthorityError;
 pub use leaf::{CertifiedName, Issued};
 pub use list::{LISTED_MAX, Listed};
 pub use material::{IssuingMaterial, RootMaterial, create_issuing, create_root};
+pub use overview::{CaCertificate, list_cas};
 pub use signing::{
     IssuingChain, IssuingRequest, PendingIssuing, RootFolder, SignedIssuing, install_issuing, request_issuing,
     root_fingerprint_in,
@@ -97,6 +99,17 @@ impl Authority {
     /// [`AuthorityError::Exists`] when it is there already.
     pub fn save(&self, dir: &Path) -> Result<(), AuthorityError> {
         self.issuing.save(dir)
+    }
+
+    /// Writes the issuing CAs and the certificate of their root into another folder, where none of them is.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Exists`] when one is there already.
+    pub fn save_with_root(&self, dir: &Path) -> Result<(), AuthorityError> {
+        for issuing in self.older.iter().chain([&self.issuing]) {
+            issuing.save(dir)?;
+        }
+        signing::put_root(dir, &self.root)
     }
 
     /// The cluster it signs for.

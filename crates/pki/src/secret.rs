@@ -38,6 +38,12 @@ impl Passphrase {
         Self(Zeroizing::new(text))
     }
 
+    /// The text itself, for writing it where it belongs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

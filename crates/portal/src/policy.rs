@@ -34,6 +34,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { path: "/v1/worklog", methods: READ, access: Access::Customer },
     Row { path: "/openapi.json", methods: READ, access: Access::Public },
     Row { path: "/pki/crl", methods: READ, access: Access::Public },
+    Row { path: "/pki/crl/{issuer}", methods: READ, access: Access::Public },
     Row { path: "/healthz", methods: READ, access: Access::Public },
 ];
 

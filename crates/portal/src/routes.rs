@@ -45,6 +45,7 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/worklog", Endpoint::Worklog),
     ("/openapi.json", Endpoint::OpenApi),
     ("/pki/crl", Endpoint::RevocationList),
+    ("/pki/crl/{issuer}", Endpoint::RevocationList),
     ("/healthz", Endpoint::Health),
 ];
 
@@ -157,7 +158,7 @@ fn answer(app: &App, path: &'static str, endpoint: Endpoint, request: &Request) 
         (Access::Customer, _) => for_customer(&app.scope(headers)?, endpoint, uri, headers),
         (Access::Public, Endpoint::OpenApi) => bytes(openapi::DOCUMENT.as_bytes().to_vec(), Form::Json, None, headers),
         (Access::Public, Endpoint::Health) => health(app, headers),
-        (Access::Public, Endpoint::RevocationList) => revocation_list(app, headers),
+        (Access::Public, Endpoint::RevocationList) => revocation_list(app, uri, headers),
         (Access::Public, _) => {
             tracing::error!(path, "a customer's data may not be public");
             Err(no_such_path())
@@ -215,10 +216,16 @@ fn worklog_page<'a>(scope: &'a Scope, query: &WorklogQuery) -> WorklogPage<'a> {
     WorklogPage { entries, next }
 }
 
-/// For proxies and other programs that check certificates; it names serials alone.
-fn revocation_list(app: &App, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
-    let list = app.world.borrow().revocation_list.clone();
-    let list = list.ok_or_else(|| Problem::unavailable("No revocation list was made yet."))?;
+/// For proxies and other programs that check certificates; it names serials alone. Without a name, of the CA that signs now.
+fn revocation_list(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    let world = app.world.borrow().clone();
+    let first = world.revocation_lists.first();
+    let first = first.ok_or_else(|| Problem::unavailable("No revocation list was made yet."))?;
+    let found = match uri.path().strip_prefix("/pki/crl/") {
+        Some(issuer) => world.revocation_lists.iter().find(|(name, _)| name == issuer),
+        None => Some(first),
+    };
+    let (_, list) = found.ok_or(Problem::new(Kind::NotFound, "No CA that signs lists has this name."))?;
     bytes(list.to_vec(), Form::RevocationList, None, headers)
 }
 

@@ -83,13 +83,23 @@ fn question(nodes: &[String], batch: &str, serials: usize) -> String {
 
 async fn crl(global: &Global, arguments: GetCrl) -> Result<(), Failure> {
     let connection = Connection::open(global)?;
-    let list = connection.answer(connection.client.clone().get_revocations(v1::GetRevocationsRequest {})).await?;
+    let get = |issuer: String| async {
+        let request = v1::GetRevocationsRequest { issuer };
+        connection.answer(connection.client.clone().get_revocations(request)).await
+    };
+    let list = get(String::new()).await?;
     match arguments.out {
-        Some(path) if path == Path::new("-") => return put(&list.list_pem),
         Some(path) => {
-            let written = shardlift_pki::bundle::write(&path, &list.list_pem);
+            let mut text = list.list_pem.clone();
+            for issuer in list.issuers.iter().filter(|issuer| **issuer != list.issuer) {
+                text.push_str(&get(issuer.clone()).await?.list_pem);
+            }
+            if path == Path::new("-") {
+                return put(&text);
+            }
+            let written = shardlift_pki::bundle::write(&path, &text);
             written.map_err(|error| Failure::caused("the list was not written", &error))?;
-            talk(&format!("{}: list {} of {}", path.display(), list.number, list.issuer));
+            talk(&format!("{}: list {} of {}", path.display(), list.number, list.issuers.join(", ")));
         }
         None => {}
     }

@@ -4,6 +4,7 @@ mod batches;
 mod certificates;
 mod cluster;
 mod nodes;
+mod pki;
 mod plans;
 mod receipts;
 mod roles;
@@ -17,6 +18,7 @@ pub use nodes::{
     AbortNode, DefineNode, EnrollNode, FleetFilter, NodeCommand, NodeToken, RenewNode, RetryNode, RollBackNode,
     SetNode, VerifyNode, WriteOffNode,
 };
+pub use pki::{CaCommand, CreateRoot, InstallCa, PassphraseArguments, PkiCommand, RequestCa, RootCommand, SignCa};
 pub use plans::{GoalWord, PlanCommand, PlanDraft, PlanPicture, PlanWishes};
 pub use receipts::{Expected, ExportReceipts, Fact, ReceiptCommand, ShowReceipt, VerifyReceipts};
 pub use roles::{
@@ -154,6 +156,9 @@ pub enum Command {
     /// Certificates of the cluster: who has which, and what is taken back
     #[command(subcommand)]
     Cert(CertCommand),
+    /// The CA itself: a root on another machine, and the issuing CAs below it; talks to nobody
+    #[command(subcommand)]
+    Pki(PkiCommand),
     /// The whole cluster at a glance
     Status(StatusArguments),
     /// Compare what is recorded with what all parts say, and say what helps

@@ -1,12 +1,13 @@
 //! `shardlift init`: a new cluster with a commented configuration file for every role.
 
-use crate::cli::{Format, InitArguments};
+use crate::cli::{Format, InitArguments, PassphraseArguments};
 use crate::draft::refuse_if_used;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, fields, talk};
+use crate::passphrase::{self, Asked};
 use crate::template::{self, Values, render, text_of};
 use serde::Serialize;
-use shardlift_controller::{ControllerConfig, InitFile, InitOptions, InitReport};
+use shardlift_controller::{ControllerConfig, InitFile, InitOptions, InitPassphrase, InitReport};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ fn create(
     addresses: &[String],
     files: Vec<InitFile>,
 ) -> Result<InitReport, Failure> {
-    let passphrase = passphrase(&arguments)?;
+    let passphrase = passphrase(&arguments.passphrase)?;
     let options = InitOptions {
         controller_host_names: host_names(&arguments, addresses),
         cluster: arguments.cluster,
@@ -69,6 +70,7 @@ fn create(
         controller: arguments.controller,
         operator: arguments.operator,
         passphrase,
+        ca: arguments.ca,
         files,
     };
     shardlift_controller::init(options).map_err(|error| {
@@ -76,10 +78,11 @@ fn create(
     })
 }
 
-fn made_besides(report: InitReport) -> [PathBuf; 8] {
+fn made_besides(report: InitReport) -> impl Iterator<Item = PathBuf> {
     let InitReport { store, ca_folder, passphrase_file, ca, .. } = report;
     let InitReport { controller_certificate, controller_key, operator_certificate, operator_key, .. } = report;
-    [store, ca_folder, passphrase_file, ca, controller_certificate, controller_key, operator_certificate, operator_key]
+    let made = [store, ca_folder, ca, controller_certificate, controller_key, operator_certificate, operator_key];
+    made.into_iter().chain(passphrase_file)
 }
 
 /// The host and port that others are told.
@@ -112,25 +115,13 @@ fn host_names(arguments: &InitArguments, addresses: &[String]) -> Vec<String> {
     names
 }
 
-fn passphrase(arguments: &InitArguments) -> Result<Option<String>, Failure> {
-    let text = if let Some(file) = &arguments.passphrase_file {
-        let read = std::fs::read_to_string(file);
-        read.map_err(|error| Failure::caused(format!("{} cannot be read", file.display()), &error))?
-    } else if arguments.ask_passphrase {
-        let asked = |prompt: &str| rpassword::prompt_password(prompt);
-        let first = asked("Passphrase of the CA's keys: ").and_then(|first| Ok((first, asked("The same again: ")?)));
-        let (first, again) = first.map_err(|error| Failure::caused("no passphrase can be asked for", &error))?;
-        if first != again {
-            return Err(Failure::new(Exit::Usage, "the two passphrases differ"));
-        }
-        first
-    } else {
-        return Ok(None);
-    };
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(Failure::new(Exit::Usage, "the passphrase is empty")),
-        text => Ok(Some(text.to_owned())),
-    }
+fn passphrase(arguments: &PassphraseArguments) -> Result<InitPassphrase, Failure> {
+    let is_kept = arguments.passphrase_fd.is_none() && arguments.passphrase_credential.is_none();
+    Ok(match passphrase::given(arguments, Asked::Twice)? {
+        None => InitPassphrase::Random,
+        Some(passphrase) if is_kept => InitPassphrase::Kept(passphrase),
+        Some(passphrase) => InitPassphrase::Elsewhere(passphrase),
+    })
 }
 
 /// Copies of CA files, named by their number.
@@ -174,8 +165,12 @@ fn files(
         .address("status_listen", arguments.status_listen)
         .set_some("metrics_listen", arguments.metrics_listen.map(|address| address.to_string()))
         .set_some("legacy_ca", legacy_names(&legacy))
-        .set("folder", shardlift_controller::init::CA)
-        .set("passphrase_file", shardlift_controller::init::PASSPHRASE);
+        .set("folder", shardlift_controller::init::CA);
+    let controller = match (arguments.passphrase.passphrase_fd, &arguments.passphrase.passphrase_credential) {
+        (Some(number), _) => controller.set("passphrase_descriptor", i64::from(number)),
+        (None, Some(name)) => controller.set("passphrase_credential", name.as_str()),
+        (None, None) => controller.set("passphrase_file", shardlift_controller::init::PASSPHRASE),
+    };
     let controller = render(template::CONTROLLER, own_tls(controller, "controller"))?;
     let parsed = ControllerConfig::parse(&controller, Path::new(""));
     parsed.map_err(|error| Failure::caused("the controller's configuration", &error).with_exit(Exit::Usage))?;

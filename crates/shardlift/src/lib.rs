@@ -26,6 +26,8 @@ mod logging;
 mod nodes;
 mod output;
 mod parts;
+mod passphrase;
+mod pki;
 mod plans;
 mod prepare;
 mod progress;

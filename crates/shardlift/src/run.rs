@@ -5,7 +5,7 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, certificates, cli, doctor, documents, enroll, enrolment_tokens, init, nodes, output, parts, plans,
+    batches, certificates, cli, doctor, documents, enroll, enrolment_tokens, init, nodes, output, parts, pki, plans,
     prepare, receipts, renew, rollback, serve, status, tokens, verify,
 };
 use clap::FromArgMatches as _;
@@ -50,6 +50,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     let runtime = runtime.map_err(|error| Failure::caused("the process cannot start its threads", &error))?;
     runtime.block_on(async {
         match command {
+            // Asks nobody: Ctrl-C ends it, and what it makes is there as a whole or not at all.
+            Command::Pki(command) => pki::run(global.output, command).await,
             Command::Controller(run) => serve::controller(run).await,
             Command::Shard { run, command: None } => serve::shard(run).await,
             Command::Router { run, command: None } => serve::router(run).await,
@@ -94,6 +96,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::doctor(global, arguments).await,
         Command::Token(TokenCommand::Status(arguments)) => tokens::status(global, arguments).await,
         Command::Init(_)
+        | Command::Pki(_)
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Controller(_)

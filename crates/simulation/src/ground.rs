@@ -83,7 +83,7 @@ impl Ground {
         let passphrase = Passphrase::from(PASSPHRASE);
         let authority = Authority::init(&folder.path().join("ca"), &CLUSTER.parse()?, &passphrase, now)?;
         bundle::write(&folder.path().join("ca.pem"), &authority.ca_pem())?;
-        std::fs::write(folder.path().join("ca.passphrase"), PASSPHRASE)?;
+        bundle::write(&folder.path().join("ca.passphrase"), PASSPHRASE)?;
         let names = SHARDS.map(|shard| (Role::Shard, shard)).into_iter();
         let names = names.chain(CONTROLLERS.map(|controller| (Role::Controller, controller)));
         for (role, name) in names.chain([(Role::Router, ROUTER), (Role::Operator, "alice")]) {

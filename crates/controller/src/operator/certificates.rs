@@ -39,8 +39,8 @@ impl OperatorService {
         self.submit(Input::Revoke(wish)).await?;
         let serials = revoked().into_iter().filter(|serial| !before.contains(serial)).collect();
         let number = self.context.shared.world(|world| world.revocation_list.number);
-        self.wait_for_list(number).await;
-        Ok(v1::RevokeCertificatesResponse { serials, list: Some(self.revocations()?) })
+        self.wait_for_lists(number).await?;
+        Ok(v1::RevokeCertificatesResponse { serials, list: Some(self.revocations("")?) })
     }
 
     fn wish(&self, request: &v1::RevokeCertificatesRequest) -> Result<Revocation, Fault> {
@@ -70,30 +70,41 @@ impl OperatorService {
         Ok(Revocation { serials, nodes: nodes.into_iter().collect(), reason })
     }
 
-    async fn wait_for_list(&self, number: u64) {
+    async fn wait_for_lists(&self, number: u64) -> Result<(), Fault> {
         let deadline = Instant::now() + IN_FORCE;
-        let name = self.issuer.name();
+        let issuers = self.issuer.listing().map_err(Fault::internal)?;
         let mut changes = self.context.shared.changes();
         let all_hold = || {
             self.context.shared.both(|recorded, observed| {
-                ListHolder::all(&recorded.world).all(|part| observed.list_at(&part, &name) >= number)
+                ListHolder::all(&recorded.world).all(|part| observed.lists_at(&part, &issuers) >= number)
             })
         };
         while !all_hold() {
             match tokio::time::timeout_at(deadline, changes.changed()).await {
                 Ok(Ok(())) => {}
-                _ => return,
+                _ => break,
             }
         }
+        Ok(())
     }
 
-    /// The list that holds, and where it is in force.
-    pub(super) fn revocations(&self) -> Result<v1::RevocationsView, Fault> {
-        let list = self.issuer.list(&self.context.shared).map_err(Fault::internal)?;
-        let missing = || Fault::new(FaultKind::Unavailable, "no revocation list was made yet: try again in a moment");
-        let list = list.ok_or_else(missing)?;
-        let issuer = self.issuer.name();
-        Ok(self.context.shared.both(|recorded, observed| view(&recorded.world, observed, &issuer, &list)))
+    /// The list of a CA that holds, and where it and those of all other CAs are in force.
+    pub(super) fn revocations(&self, issuer: &str) -> Result<v1::RevocationsView, Fault> {
+        let lists = self.issuer.lists(&self.context.shared).map_err(Fault::internal)?;
+        if lists.is_empty() {
+            let text = "no revocation list was made yet: try again in a moment";
+            return Err(Fault::new(FaultKind::Unavailable, text));
+        }
+        let issuers: Vec<String> = lists.iter().map(|list| list.issuer.clone()).collect();
+        let wanted = lists.into_iter().find(|list| issuer.is_empty() || list.issuer == issuer);
+        let unknown = || {
+            Fault::new(
+                FaultKind::NotFound,
+                format!("no CA that signs lists has this name: there is {}", issuers.join(", ")),
+            )
+        };
+        let list = wanted.ok_or_else(unknown)?;
+        Ok(self.context.shared.both(|recorded, observed| view(&recorded.world, observed, issuers, &list)))
     }
 
     pub(super) fn list_certificates_page(
@@ -157,9 +168,9 @@ fn certificate(serial: &str, known: &CertificateRecord) -> v1::CertificateView {
     }
 }
 
-fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> v1::RevocationsView {
+fn view(world: &World, observed: &Observed, issuers: Vec<String>, list: &SignedList) -> v1::RevocationsView {
     let at = |part: ListHolder| {
-        let held = observed.list_at(&part, issuer);
+        let held = observed.lists_at(&part, &issuers);
         let in_force = held >= list.number;
         let problem = observed.problem_at(&part).filter(|_| !in_force).cloned().unwrap_or_default();
         let (shard, router) = match part {
@@ -169,13 +180,14 @@ fn view(world: &World, observed: &Observed, issuer: &str, list: &SignedList) -> 
         v1::RevocationsAt { shard, router, number: held, in_force, problem }
     };
     v1::RevocationsView {
-        issuer: issuer.to_owned(),
+        issuer: list.issuer.clone(),
         number: list.number,
         made_unix_ms: list.at.0,
         next_update_unix_ms: list.next_update.0,
         certificates: revoked_serials(world).len() as u64,
         list_pem: list.pem.clone(),
         parts: ListHolder::all(world).map(at).collect(),
+        issuers,
     }
 }
 

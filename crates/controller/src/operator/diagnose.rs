@@ -44,11 +44,13 @@ impl OperatorService {
             let found: Vec<v1::Finding> = nodes.iter().flat_map(|node| findings(world, node, &seen)).collect();
             (found, nodes.len() as u64)
         });
-        let issuer = self.issuer.name();
+        let issuers = self.issuer.listing().map_err(Fault::internal)?;
+        let (name, ends) = self.issuer.signing().map_err(Fault::internal)?;
+        found.extend(certificates::ending_ca(&name, ends, clock::now()).filter(|_| only.is_none()));
         let certificates = self
             .context
             .shared
-            .both(|recorded, observed| certificates::findings(&recorded.world, observed, &issuer, clock::now()));
+            .both(|recorded, observed| certificates::findings(&recorded.world, observed, &issuers, clock::now()));
         let is_asked = |one: &v1::Finding| only.as_ref().is_none_or(|node| certificates::of_node(one, node));
         found.extend(certificates.into_iter().filter(is_asked));
         found.truncate(FINDINGS_MAX);

@@ -110,14 +110,14 @@ impl Ca {
     pub(super) fn new() -> Arc<Self> {
         shardlift_pki::install_crypto_provider();
         let dir = tempfile::tempdir().unwrap();
-        let passphrase = "correct horse".into();
+        let passphrase = shardlift_pki::Passphrase::from("correct horse");
         let cluster = CLUSTER.parse().unwrap();
         let authority = Authority::init(&dir.path().join("ca"), &cluster, &passphrase, clock::now()).unwrap();
         let of = |role, name| credentials(dir.path(), &authority, role, name);
         let controller = of(Role::Controller, "controller-1");
         let shards = SHARDS.map(|shard| (shard.to_owned(), of(Role::Shard, shard))).into();
         let router = of(Role::Router, "router-1");
-        let issuer = Arc::new(Issuer::new(authority, &cluster, &[]).unwrap());
+        let issuer = Arc::new(Issuer::load(&dir.path().join("ca"), passphrase, &cluster, &[]).unwrap());
         Arc::new(Self { dir, controller, issuer, shards, router })
     }
 }

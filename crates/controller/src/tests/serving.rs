@@ -39,7 +39,7 @@ impl<'b> Served<'b> {
     /// Started, and leading.
     pub(super) async fn start(bench: &'b Bench) -> Self {
         let dir = bench.ca.dir.path();
-        std::fs::write(dir.join("ca.passphrase"), "correct horse\n").unwrap();
+        shardlift_pki::bundle::write(&dir.join("ca.passphrase"), "correct horse\n").unwrap();
         let [operator, enrolment, metrics] = free_ports();
         let config = format!(
             r#"

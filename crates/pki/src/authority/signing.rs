@@ -317,11 +317,15 @@ pub fn install_issuing(
     if identity::parse(&chain.issuing)?.public_key().raw != key.subject_public_key_info() {
         return Err(AuthorityError::KeyMismatch(key_path));
     }
-    put(dir, ROOT, &chain.root)?;
+    put_root(dir, &chain.root)?;
     put(dir, &name, &chain.issuing)?;
     // A request that was answered is of no use, and none is missed.
     let _answered = std::fs::remove_file(dir.join(format!("{name}.csr")));
     Authority::load(dir, passphrase)
+}
+
+pub(super) fn put_root(dir: &Path, root: &[u8]) -> Result<(), AuthorityError> {
+    put(dir, ROOT, root)
 }
 
 /// A certificate of a CA, where there is none or the same.

@@ -97,12 +97,13 @@ async fn every_field_of_every_answer_is_described_and_the_other_way_round() {
     let document = document();
     for row in ROWS {
         let path = row.path.replace("{id}", "zeta").replace("{account}", "acme").replace("{name}", "db");
+        let path = path.replace("{issuer}", "issuing-1");
         let got = stage.get(&path, &acme).await;
         assert_eq!(got.status, StatusCode::OK, "{path}");
         let described = &document["paths"][row.path]["get"]["responses"]["200"]["content"];
         assert_eq!(keys(described), [got.header("content-type")].into(), "{path}");
-        if row.path == "/pki/crl" {
-            assert_eq!(got.body, "a list");
+        if row.path.starts_with("/pki/crl") {
+            assert_eq!(got.body, if row.path == "/pki/crl" { "a list" } else { "an older CA's" });
             continue;
         }
         let mut found = Vec::new();

@@ -144,7 +144,10 @@ pub(super) fn two_customers() -> (Stage, AccessToken, AccessToken) {
             // It was acme's then and is bolt's now.
             entry(6, Some("bolt/www"), &["acme"], "bolt/www was found."),
         ],
-        revocation_list: Some(Arc::from(*b"a list")),
+        revocation_lists: vec![
+            ("issuing-2".to_owned(), Arc::from(*b"a list")),
+            ("issuing-1".to_owned(), Arc::from(*b"an older CA's")),
+        ],
         ..World::default()
     };
     let (acme, bolt) = (grant(&mut world, "acme", NEVER), grant(&mut world, "bolt", NEVER));

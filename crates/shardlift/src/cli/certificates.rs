@@ -65,8 +65,9 @@ pub struct RevokeCertificates {
   shardlift cert crl --out /etc/haproxy/shardlift.crl
   shardlift cert crl --out - -o json
 
-The file is a CRL (RFC 5280) in PEM, followed by the certificate of the CA that signed it, and is replaced as a whole. It is
-renewed daily and good for a week: fetch it again in time where other programs read it.")]
+The file is a CRL (RFC 5280) in PEM, followed by the certificate of the CA that signed it, and the same for each issuing CA
+before that has not ended. It is replaced as a whole. Lists are renewed
+daily and good for a week: fetch them again in time where other programs read them.")]
 pub struct GetCrl {
     /// Write the list into this file; - is stdout.
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,7 @@
 //! Making a cluster and its parts, and running them.
 
-use super::LogFormat;
 use super::values::{Ceiling, HostName, Pace, Switch};
+use super::{LogFormat, PassphraseArguments};
 use clap::{Args, Subcommand, ValueEnum};
 use shardlift_model::{ClusterId, PartName, RouterId, ServerName, ShardId};
 use std::net::SocketAddr;
@@ -13,8 +13,12 @@ use std::path::PathBuf;
   shardlift init --cluster prod --zone backup.example --dir shardlift
   shardlift init --cluster prod --zone backup.example --dir shardlift --advertise-operator ctl.example:7400 \
 --advertise-enrolment ctl.example:7401 --legacy-ca old-ca.pem
+  shardlift init --cluster prod --zone backup.example --dir shardlift --ca ca --passphrase-credential shardlift-ca
   shardlift init --cluster lab --zone backup.example --dir lab --operator-listen 127.0.0.1:7400 \
---enrolment-listen 127.0.0.1:7401 --dry-run")]
+--enrolment-listen 127.0.0.1:7401 --dry-run
+
+With --passphrase-fd or --passphrase-credential the passphrase is written nowhere: the controller will be configured to get
+it in the same way at each start.")]
 pub struct InitArguments {
     /// Name of the cluster; part of every certificate.
     #[arg(long, value_name = "NAME")]
@@ -55,12 +59,12 @@ pub struct InitArguments {
     /// A CA that clients trust today and have to go on trusting meanwhile; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub legacy_ca: Vec<PathBuf>,
-    /// File with the passphrase of the CA's keys [default: a random one].
-    #[arg(long, value_name = "FILE", conflicts_with = "ask_passphrase")]
-    pub passphrase_file: Option<PathBuf>,
-    /// Ask for the passphrase of the CA's keys on the terminal.
-    #[arg(long)]
-    pub ask_passphrase: bool,
+    /// Folder with an issuing CA below a root that is kept elsewhere (shardlift pki ca) [default: a new root and CA].
+    #[arg(long, value_name = "DIR")]
+    pub ca: Option<PathBuf>,
+    /// Where the passphrase of the CA's keys comes from [default: a random one, kept in a file].
+    #[command(flatten)]
+    pub passphrase: PassphraseArguments,
     /// Check everything and say what would be made; make nothing.
     #[arg(long)]
     pub dry_run: bool,

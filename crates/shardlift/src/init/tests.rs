@@ -31,6 +31,23 @@ fn a_new_cluster_has_a_context_and_a_controller_that_can_be_built() {
 }
 
 #[test]
+fn a_passphrase_from_elsewhere_is_configured_and_written_nowhere() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("cluster");
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"correct horse\n").unwrap();
+    drop(writer);
+    let number = reader.as_raw_fd().to_string();
+    init(Format::Json, arguments(&["--dir", folder.to_str().unwrap(), "--passphrase-fd", &number])).unwrap();
+    let text = std::fs::read_to_string(folder.join("controller.toml")).unwrap();
+    assert!(text.contains(&format!("passphrase_descriptor = {number}\n")), "{text}");
+    assert!(!folder.join("ca.passphrase").exists());
+    shardlift_pki::authority::Authority::load(&folder.join("ca"), &"correct horse".into()).unwrap();
+}
+
+#[test]
 fn a_dry_run_checks_everything_and_makes_nothing() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("cluster");

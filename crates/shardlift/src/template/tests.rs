@@ -68,6 +68,10 @@ fn every_template_is_what_its_role_reads_with_and_without_its_examples() {
         let text = render(template, values(template)).unwrap();
         assert!(!text.contains(" = ?") && !text.contains("#?"), "{text}");
         let full = with_examples(&text);
+        // One of three.
+        let is_alternative =
+            |line: &&str| !line.starts_with("passphrase_descriptor") && !line.starts_with("passphrase_credential");
+        let full = full.lines().filter(is_alternative).map(|line| format!("{line}\n")).collect::<String>();
         assert!(full.len() < text.len(), "{name} has examples");
         for text in [text, full] {
             let parsed = match name {

@@ -17,12 +17,15 @@ const NODE_LEFT: Duration = DAY.saturating_mul(30);
 /// Nothing renews an operator's.
 const OPERATOR_LEFT: Duration = DAY.saturating_mul(14);
 
+/// No certificate lives longer than those of nodes and operators, and a root is not always at hand.
+const CA_LEFT: Duration = DAY.saturating_mul(180 + 30);
+
 /// A part has a list within seconds, unless something is wrong.
 const IN_FORCE: Duration = Duration::from_secs(60);
 
 /// All that is wrong with lists, then certificates of parts and operators, then of nodes.
-pub(super) fn findings(world: &World, observed: &Observed, issuer: &str, now: UnixMillis) -> Vec<v1::Finding> {
-    let mut found = lists(world, observed, issuer, now);
+pub(super) fn findings(world: &World, observed: &Observed, issuers: &[String], now: UnixMillis) -> Vec<v1::Finding> {
+    let mut found = lists(world, observed, issuers, now);
     let mut last: BTreeMap<(Role, &str), UnixMillis> = BTreeMap::new();
     for known in world.certificates.values().filter(|known| known.revoked.is_none()) {
         if let (Some(CertificateHolder { role, name }), Some(ends)) = (&known.holder, known.not_after) {
@@ -35,12 +38,29 @@ pub(super) fn findings(world: &World, observed: &Observed, issuer: &str, now: Un
     found
 }
 
+/// An issuing CA that cuts the certificates short which it signs.
+pub(super) fn ending_ca(name: &str, ends: UnixMillis, now: UnixMillis) -> Option<v1::Finding> {
+    if now.plus(CA_LEFT) < ends {
+        return None;
+    }
+    let what = if ends <= now {
+        format!("{name} has ended {} ago: nothing is signed", age(now, ends))
+    } else {
+        format!("{name} ends in {}, and all certificates that it signs end with it", age(ends, now))
+    };
+    Some(finding(
+        "controller",
+        what,
+        "make the next issuing CA: `shardlift pki ca request`, then sign it with the root",
+    ))
+}
+
 /// The findings of one node.
 pub(super) fn of_node(found: &v1::Finding, node: &NodeId) -> bool {
     found.subject == node.as_str()
 }
 
-fn lists(world: &World, observed: &Observed, issuer: &str, now: UnixMillis) -> Vec<v1::Finding> {
+fn lists(world: &World, observed: &Observed, issuers: &[String], now: UnixMillis) -> Vec<v1::Finding> {
     let list = world.revocation_list;
     let mut found = Vec::new();
     if list.number > 0 && now.since(list.at) > LIST_RENEWED_AFTER.saturating_mul(2) {
@@ -50,9 +70,9 @@ fn lists(world: &World, observed: &Observed, issuer: &str, now: UnixMillis) -> V
     if list.number == 0 || now.since(list.at) < IN_FORCE {
         return found;
     }
-    let behind = ListHolder::all(world).filter(|part| observed.list_at(part, issuer) < list.number);
+    let behind = ListHolder::all(world).filter(|part| observed.lists_at(part, issuers) < list.number);
     found.extend(behind.map(|part| {
-        let held = observed.list_at(&part, issuer);
+        let held = observed.lists_at(&part, issuers);
         let what = format!("it holds revocation list {held}, and list {} holds for {}", list.number, age(now, list.at));
         finding(&part.to_string(), what, "whom the list names is let in there: bring it back, or stop it for good")
     }));
@@ -110,7 +130,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
     fn told(fleet: &Fleet) -> Vec<String> {
-        let found = findings(&fleet.world, &fleet.observed, "issuing-1", NOW);
+        let found = findings(&fleet.world, &fleet.observed, &["issuing-1".to_owned()], NOW);
         found.into_iter().map(|one| format!("{}: {}", one.subject, one.what)).collect()
     }
 
@@ -123,6 +143,14 @@ mod tests {
             revoked: None,
         };
         fleet.world.certificates.insert(format!("{:x}", fleet.world.certificates.len() + 1), record);
+    }
+
+    #[test]
+    fn an_issuing_ca_is_to_be_replaced_before_it_cuts_certificates_short() {
+        let at = |days: u32| ending_ca("issuing-1", NOW.plus(DAY * days), NOW);
+        assert_eq!(at(211), None);
+        assert!(at(200).unwrap().what.contains("ends in 200"), "{:?}", at(200));
+        assert!(ending_ca("issuing-1", NOW, NOW.plus(DAY)).unwrap().what.contains("nothing is signed"));
     }
 
     #[test]
