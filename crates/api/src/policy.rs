@@ -99,6 +99,10 @@ fn admit(what: &str, caller: Option<Caller>, peer: Option<&Peer>) -> Result<(), 
     }
 }
 
+/// Stands in the extensions of an answer that [`Guard`] has given in the place of the service.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedByPolicy;
+
 /// The layer that every gRPC server carries.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GuardLayer;
@@ -133,7 +137,11 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         match authorise(request.uri().path(), request.extensions().get::<Peer>()) {
             Ok(()) => futures::future::Either::Left(self.inner.call(request)),
-            Err(fault) => futures::future::Either::Right(std::future::ready(Ok(Status::from(fault).into_http()))),
+            Err(fault) => {
+                let mut refusal = Status::from(fault).into_http();
+                refusal.extensions_mut().insert(RefusedByPolicy);
+                futures::future::Either::Right(std::future::ready(Ok(refusal)))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! cluster = "c1"
 //! zone = "backup.example"
 //! store = "store"                        # folder, made by `shardlift init`; paths are relative to this file
+//! audit = "audit"                        # optional, folder of the audit log; without it, beside the store
 //! operator_listen = "0.0.0.0:7400"
 //! operator_address = "controller.example:7400"
 //! enrolment_listen = "0.0.0.0:7401"
@@ -39,6 +40,7 @@ struct Raw {
     cluster: ClusterId,
     zone: ServerName,
     store: PathBuf,
+    audit: Option<PathBuf>,
     operator_listen: SocketAddr,
     operator_address: Option<String>,
     enrolment_listen: SocketAddr,
@@ -83,6 +85,8 @@ pub struct ControllerConfig {
     pub zone: ServerName,
     /// Folder of the store.
     pub store: PathBuf,
+    /// Folder of the audit log.
+    pub audit: PathBuf,
     /// Where operators are served.
     pub operator_listen: SocketAddr,
     /// What operators connect to.
@@ -134,6 +138,7 @@ impl RawConfig for Raw {
         Ok(ControllerConfig {
             cluster: self.cluster,
             zone: self.zone,
+            audit: folder.join(self.audit.unwrap_or_else(|| self.store.with_file_name("audit"))),
             store: folder.join(self.store),
             operator_address: address("operator_address", self.operator_address, self.operator_listen)?,
             enrolment_address: address("enrolment_address", self.enrolment_address, self.enrolment_listen)?,
@@ -243,6 +248,7 @@ mod tests {
     fn paths_are_relative_to_the_file_and_limits_have_defaults() {
         let config = ControllerConfig::parse(GOOD, Path::new("/etc/shardlift/controller.toml")).unwrap();
         assert_eq!(config.store, Path::new("/etc/shardlift/store"));
+        assert_eq!(config.audit, Path::new("/etc/shardlift/audit"));
         assert_eq!(config.tls.key, Path::new("/elsewhere/controller.key"));
         assert_eq!(config.operator_address, "127.0.0.1:0");
         assert_eq!(config.limits, Limits { seeding_nodes_max: 5, ..Limits::default() });

@@ -15,6 +15,7 @@ mod watch;
 
 pub(crate) use routes::read_back as read_back_routes;
 
+use crate::audit::Audit;
 use crate::backoff::Bounds;
 use crate::channels::{Channels, Deadline as _, Within as _};
 use crate::inputs::Inputs;
@@ -76,6 +77,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     /// What was recorded and is too large to be kept in memory.
     pub(crate) archive: Archive,
+    /// Who did what.
+    pub(crate) audit: Audit,
 }
 
 impl Context {

@@ -4,6 +4,7 @@
 //! certificate leaves only after the enrolment is recorded. When the answer is lost, the same token and the same key get
 //! a certificate again.
 
+use crate::audit::{Audit, DONE, deed, made, who};
 use crate::clock;
 use crate::inputs::{Inputs, Unheard};
 use crate::issuer::{Issuer, public_key_hash};
@@ -12,6 +13,7 @@ use crate::state::Shared;
 use crate::tries::Tries;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
+use shardlift_audit::{Entry, field};
 use shardlift_migration::Input;
 use shardlift_model::{NodeId, Peer, Sha256};
 use shardlift_pki::enrolment::EnrolmentToken;
@@ -32,14 +34,22 @@ pub(crate) struct EnrolmentService {
     issuer: Arc<Issuer>,
     metrics: Metrics,
     tries: Mutex<Tries<Option<IpAddr>>>,
+    audit: Audit,
 }
 
 impl EnrolmentService {
-    pub(crate) fn new(shared: Arc<Shared>, inputs: Inputs, issuer: Arc<Issuer>, metrics: Metrics) -> Self {
-        Self { shared, inputs, issuer, metrics, tries: Mutex::default() }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        inputs: Inputs,
+        issuer: Arc<Issuer>,
+        metrics: Metrics,
+        audit: Audit,
+    ) -> Self {
+        Self { shared, inputs, issuer, metrics, tries: Mutex::default(), audit }
     }
 
-    async fn enrol(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Fault> {
+    async fn enrol(&self, request: v1::EnrolRequest, asker: &str) -> Result<v1::EnrolResponse, Fault> {
+        self.audit.admit()?;
         let refused = || Fault::new(FaultKind::Unauthenticated, REFUSAL);
         let token = EnrolmentToken::parse(&request.token).map_err(|_not_repeated| refused())?.hash();
         let (node, used_for) = self.grant(&token).ok_or_else(refused)?;
@@ -59,7 +69,9 @@ impl EnrolmentService {
             }
             Unheard::Stopped => Fault::from(Unheard::Stopped),
         })?;
-        tracing::info!(target: "audit", %node, serial = issued.serial, "node enrolled");
+        self.audit
+            .record(vec![made(asker, deed::ENROL, node.as_str(), &issued).text(field::NODE, node.as_str())])
+            .await?;
         let server_name = self.shared.world(|world| world.nodes.get(&node).map(|node| node.server_name.to_string()));
         Ok(v1::EnrolResponse {
             chain_pem: issued.chain_pem,
@@ -92,14 +104,14 @@ impl EnrolmentService {
 impl v1::enrolment_server::Enrolment for EnrolmentService {
     async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
+        let (asker, name) = who(peer.as_ref());
         let result = match self.admit(peer.as_ref()) {
-            Ok(()) => self.enrol(request.into_inner()).await,
+            Ok(()) => self.enrol(request.into_inner(), &name).await,
             Err(fault) => Err(fault),
         };
         self.metrics.enrolled(result.is_ok());
         if let Err(fault) = &result {
-            let address = peer.and_then(|peer| peer.address);
-            tracing::warn!(target: "audit", ?address, code = fault.kind().code(), "enrolment refused");
+            self.audit.refused(asker, Entry::new(&name, deed::ENROL, "", DONE), fault).await;
         }
         Ok(Response::new(result?))
     }

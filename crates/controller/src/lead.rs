@@ -1,5 +1,6 @@
 //! From a store to a controller that can lead: the recovered world, the loop over it, and what its effects need.
 
+use crate::audit::Audit;
 use crate::channels::Channels;
 use crate::effects::{Context, Pace, Runner};
 use crate::inputs::Inputs;
@@ -38,6 +39,7 @@ pub(crate) async fn prepare(
     credentials: Arc<Credentials>,
     pace: Pace,
     metrics: Metrics,
+    audit: Audit,
 ) -> Result<Lead, LeadError> {
     let ledger = Ledger::start(store).map_err(LeadError::Thread)?;
     let (term, recorded) = match recover(&ledger, empty).await {
@@ -52,7 +54,7 @@ pub(crate) async fn prepare(
     let (inputs, requests) = Inputs::new();
     let channels = Arc::new(Channels::new(credentials));
     let archive = ledger.archive();
-    let context = Context { shared: shared.clone(), inputs, channels, pace, metrics: metrics.clone(), archive };
+    let context = Context { shared: shared.clone(), inputs, channels, pace, metrics: metrics.clone(), archive, audit };
     let runner = Runner::new(context.clone());
     let runtime = Runtime::new(Parts { ledger, term, shared, requests, runner, metrics });
     Ok(Lead { context, runtime })

@@ -14,6 +14,7 @@
 //! whose answer is unknown ends the process, and the next one reads back (INV-11). Effects may be sent twice and carry
 //! node and token (INV-03).
 
+mod audit;
 mod backoff;
 mod channels;
 mod clock;
@@ -48,6 +49,7 @@ mod tests;
 mod tries;
 mod wire;
 
+pub use audit::OpenError as AuditError;
 pub use config::ControllerConfig;
 pub use init::{InitError, InitFile, InitOptions, InitPassphrase, InitReport, init};
 pub use issuer::IssuerError;

@@ -20,8 +20,9 @@ mod verify;
 mod way_back;
 
 use futures::StreamExt as _;
-use service::{asker, audit, ordered};
+use service::{asker, batch_wish, node_wish, ordered, wish};
 use shardlift_api::v1;
+use shardlift_audit::field;
 use shardlift_migration::Input;
 use tonic::{Request, Response, Status};
 
@@ -70,9 +71,8 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn add_shard(&self, request: Request<v1::AddShardRequest>) -> Answer<v1::ShardView> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.add_shard_checked(&request).await;
-        audit(&asker, "add shard", &request.shard, &result);
-        Ok(Response::new(result?))
+        let wish = wish(&asker, "add shard", &request.shard);
+        self.audited(wish, move |its| async move { its.add_shard_checked(&request).await }).await
     }
 
     async fn list_shards(&self, _request: Request<v1::ListShardsRequest>) -> Answer<v1::ListShardsResponse> {
@@ -82,19 +82,17 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn limit_shard(&self, request: Request<v1::LimitShardRequest>) -> Answer<v1::ShardLimitsView> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let (shard, changes) = (request.shard.clone(), limits::changes(&request));
-        let result = self.limit_shard_checked(request).await;
-        if changes {
-            audit(&asker, "limit shard", &shard, &result);
+        if !limits::changes(&request) {
+            return Ok(Response::new(self.limit_shard_checked(request).await?));
         }
-        Ok(Response::new(result?))
+        let wish = wish(&asker, "limit shard", &request.shard);
+        self.audited(wish, move |its| async move { its.limit_shard_checked(request).await }).await
     }
 
     async fn add_router(&self, request: Request<v1::AddRouterRequest>) -> Answer<v1::RouterView> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.add_router_checked(&request).await;
-        audit(&asker, "add router", &request.router, &result);
-        Ok(Response::new(result?))
+        let wish = wish(&asker, "add router", &request.router);
+        self.audited(wish, move |its| async move { its.add_router_checked(&request).await }).await
     }
 
     async fn list_routers(&self, _request: Request<v1::ListRoutersRequest>) -> Answer<v1::ListRoutersResponse> {
@@ -116,26 +114,23 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn define_node(&self, request: Request<v1::DefineNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.define_node_checked(&request).await;
-        audit(&asker, "define node", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "define node", &request.node);
+        self.audited(wish, move |its| async move { its.define_node_checked(&request).await }).await
     }
 
     async fn change_settings(&self, request: Request<v1::ChangeSettingsRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let node = request.node.clone();
-        let result = self.change_settings_checked(request).await;
-        audit(&asker, "change settings", &node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "change settings", &request.node);
+        self.audited(wish, move |its| async move { its.change_settings_checked(request).await }).await
     }
 
     async fn verify_node(&self, request: Request<v1::VerifyNodeRequest>) -> Answer<v1::DeepVerifyView> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.verify_node_checked(&request).await;
-        if !request.look {
-            audit(&asker, "verify node", &request.node, &result);
+        if request.look {
+            return Ok(Response::new(self.verify_node_checked(&request).await?));
         }
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "verify node", &request.node);
+        self.audited(wish, move |its| async move { its.verify_node_checked(&request).await }).await
     }
 
     async fn make_plan(&self, request: Request<v1::MakePlanRequest>) -> Answer<v1::MakePlanResponse> {
@@ -150,9 +145,8 @@ impl v1::operator_server::Operator for OperatorService {
         let (asker, request) = (asker(&request), request.into_inner());
         let revision = request.revision.to_string();
         let what = if request.accept_drift { "apply plan, drift accepted" } else { "apply plan" };
-        let result = self.apply_plan_text(request, &asker).await;
-        audit(&asker, what, &revision, &result);
-        Ok(Response::new(result?))
+        let wish = wish(&asker, what, &revision);
+        self.audited(wish, move |its| async move { its.apply_plan_text(request, &asker).await }).await
     }
 
     async fn show_plan(&self, _request: Request<v1::ShowPlanRequest>) -> Answer<v1::ShowPlanResponse> {
@@ -190,31 +184,33 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn start_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
         let (asker, name) = (asker(&request), request.into_inner().batch);
-        let result = self.batch(&name, |batch| ordered(&asker, Input::StartBatch { batch })).await;
-        audit(&asker, "start batch", &name, &result);
-        Ok(Response::new(result?))
+        let wish = batch_wish(&asker, "start batch", &name);
+        self.audited(wish, move |its| async move {
+            its.batch(&name, |batch| ordered(&asker, Input::StartBatch { batch })).await
+        })
+        .await
     }
 
     async fn pause_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
         let (asker, name) = (asker(&request), request.into_inner().batch);
-        let result = self.batch(&name, |batch| Input::PauseBatch { batch }).await;
-        audit(&asker, "pause batch", &name, &result);
-        Ok(Response::new(result?))
+        let wish = batch_wish(&asker, "pause batch", &name);
+        self.audited(wish, move |its| async move { its.batch(&name, |batch| Input::PauseBatch { batch }).await }).await
     }
 
     async fn resume_batch(&self, request: Request<v1::BatchRequest>) -> Answer<v1::BatchView> {
         let (asker, name) = (asker(&request), request.into_inner().batch);
-        let result = self.batch(&name, |batch| Input::ResumeBatch { batch }).await;
-        audit(&asker, "resume batch", &name, &result);
-        Ok(Response::new(result?))
+        let wish = batch_wish(&asker, "resume batch", &name);
+        self.audited(wish, move |its| async move { its.batch(&name, |batch| Input::ResumeBatch { batch }).await }).await
     }
 
     async fn release_batch(&self, request: Request<v1::ReleaseBatchRequest>) -> Answer<v1::BatchView> {
         let asker = asker(&request);
         let v1::ReleaseBatchRequest { batch: name, force } = request.into_inner();
-        let result = self.batch(&name, |batch| ordered(&asker, Input::ReleaseBatch { batch, force })).await;
-        audit(&asker, if force { "release batch by force" } else { "release batch" }, &name, &result);
-        Ok(Response::new(result?))
+        let wish = batch_wish(&asker, if force { "release batch by force" } else { "release batch" }, &name);
+        self.audited(wish, move |its| async move {
+            its.batch(&name, |batch| ordered(&asker, Input::ReleaseBatch { batch, force })).await
+        })
+        .await
     }
 
     async fn roll_back_batch(&self, request: Request<v1::RollBackBatchRequest>) -> Answer<v1::BatchView> {
@@ -222,40 +218,36 @@ impl v1::operator_server::Operator for OperatorService {
         let v1::RollBackBatchRequest { batch: name, reason, rehearse, accepted_losses } = request.into_inner();
         let losses = loss::Losses::try_from(accepted_losses)?;
         if rehearse {
-            let result = self.rehearse_batch_checked(&name, &losses).await;
-            audit(&asker, "rehearse rollback of batch", &name, &result);
-            return Ok(Response::new(result?));
+            let wish = batch_wish(&asker, "rehearse rollback of batch", &name);
+            return self
+                .audited(wish, move |its| async move { its.rehearse_batch_checked(&name, &losses).await })
+                .await;
         }
         let (reason, given_up) = (fleet::reason("rolled back", &asker, &reason), losses.len());
-        let result = self.roll_back_batch_checked(&name, reason, losses).await;
-        if given_up > 0 {
-            let subject = format!("{name}, giving up what the writers of {given_up} nodes stored last");
-            audit(&asker, "roll back batch without writers", &subject, &result);
-        } else {
-            audit(&asker, "roll back batch", &name, &result);
-        }
-        Ok(Response::new(result?))
+        let wish = match given_up {
+            0 => batch_wish(&asker, "roll back batch", &name),
+            _ => batch_wish(&asker, "roll back batch without writers", &name).number("given_up_nodes", given_up as u64),
+        };
+        self.audited(wish, move |its| async move { its.roll_back_batch_checked(&name, reason, losses).await }).await
     }
 
     async fn abort_node(&self, request: Request<v1::AbortNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.abort_node_checked(&request, &asker).await;
-        audit(&asker, "abort node", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "abort node", &request.node);
+        self.audited(wish, move |its| async move { its.abort_node_checked(&request, &asker).await }).await
     }
 
     async fn roll_back_node(&self, request: Request<v1::RollBackNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.roll_back_node_checked(&request, &asker).await;
-        match request.accepted_loss {
+        let about = |what| node_wish(&asker, what, &request.node);
+        let wish = match request.accepted_loss {
             Some(v1::AcceptedLoss { after_seq }) => {
-                let subject = format!("{}, giving up what came after change {after_seq}", request.node);
-                audit(&asker, "roll back node without its writer", &subject, &result);
+                about("roll back node without its writer").number("given_up_after_change", after_seq)
             }
-            None if request.rehearse => audit(&asker, "rehearse rollback", &request.node, &result),
-            None => audit(&asker, "roll back node", &request.node, &result),
-        }
-        Ok(Response::new(result?))
+            None if request.rehearse => about("rehearse rollback"),
+            None => about("roll back node"),
+        };
+        self.audited(wish, move |its| async move { its.roll_back_node_checked(&request, &asker).await }).await
     }
 
     async fn preview_loss(&self, request: Request<v1::PreviewLossRequest>) -> Answer<v1::LossPreview> {
@@ -268,16 +260,14 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn write_off_writer(&self, request: Request<v1::WriteOffWriterRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.write_off_writer_checked(&request.node).await;
-        audit(&asker, "write off writer", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "write off writer", &request.node);
+        self.audited(wish, move |its| async move { its.write_off_writer_checked(&request.node).await }).await
     }
 
     async fn restore_node(&self, request: Request<v1::RestoreNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.restore_node_checked(&request.node).await;
-        audit(&asker, "restore node", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "restore node", &request.node);
+        self.audited(wish, move |its| async move { its.restore_node_checked(&request.node).await }).await
     }
 
     async fn get_receipt(&self, request: Request<v1::GetReceiptRequest>) -> Answer<v1::ReceiptFile> {
@@ -294,9 +284,8 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn retry_node(&self, request: Request<v1::RetryNodeRequest>) -> Answer<v1::FleetNode> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.retry_node_checked(&request, &asker).await;
-        audit(&asker, "retry node", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "retry node", &request.node);
+        self.audited(wish, move |its| async move { its.retry_node_checked(&request, &asker).await }).await
     }
 
     async fn create_enrolment_token(
@@ -304,9 +293,8 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::CreateEnrolmentTokenRequest>,
     ) -> Answer<v1::CreateEnrolmentTokenResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.grant_enrolment(&request).await;
-        audit(&asker, "create enrolment token", &request.node, &result);
-        Ok(Response::new(result?))
+        let wish = node_wish(&asker, "create enrolment token", &request.node);
+        self.audited(wish, move |its| async move { its.grant_enrolment(&request).await }).await
     }
 
     async fn create_status_token(
@@ -314,9 +302,8 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::CreateStatusTokenRequest>,
     ) -> Answer<v1::CreateStatusTokenResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.grant_status(&request).await;
-        audit(&asker, "create status token", &request.customer, &result);
-        Ok(Response::new(result?))
+        let wish = wish(&asker, "create status token", &request.customer);
+        self.audited(wish, move |its| async move { its.grant_status(&request).await }).await
     }
 
     async fn issue_role_certificate(
@@ -324,11 +311,12 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::IssueRoleCertificateRequest>,
     ) -> Answer<v1::IssueRoleCertificateResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let subject = format!("{} {}", request.role, request.name);
-        let result = self.issue_for_role(&request).await;
-        audit(&asker, "issue certificate", &subject, &result);
-        Ok(Response::new(result?))
+        let wish = wish(&asker, "issue certificate", &format!("{} {}", request.role, request.name));
+        let work = move |its: Self| async move { its.issue_for_role(&request).await };
+        let issued = self.audited_with(wish, work, |wish, (serial, _)| vec![wish.text(field::SERIAL, serial)]).await?;
+        Ok(issued.map(|(_, answer)| answer))
     }
+
     async fn list_certificates(
         &self,
         request: Request<v1::ListCertificatesRequest>,
@@ -341,9 +329,10 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::RevokeCertificatesRequest>,
     ) -> Answer<v1::RevokeCertificatesResponse> {
         let (asker, request) = (asker(&request), request.into_inner());
-        let result = self.revoke_checked(&request).await;
-        audit(&asker, "revoke certificates", &certificates::subject(&request), &result);
-        Ok(Response::new(result?))
+        let wish = certificates::revocation_wish(&asker, &request);
+        let work = move |its: Self| async move { its.take_back(&request).await };
+        let taken = self.audited_with(wish, work, certificates::taken_back).await?.into_inner();
+        Ok(Response::new(self.in_force(taken).await?))
     }
 
     async fn get_revocations(&self, request: Request<v1::GetRevocationsRequest>) -> Answer<v1::RevocationsView> {

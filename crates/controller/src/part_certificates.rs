@@ -4,13 +4,15 @@
 //! identity and the same host names, which are taken from the present certificate and from nowhere else. It is recorded before it is
 //! handed out. What fails is tried again at the next look: a third of the life is left for that.
 
+use crate::audit::{Asker, DONE, Unwritten, deed, made};
 use crate::channels::{Deadline as _, Within as _};
 use crate::clock;
 use crate::effects::Context;
 use crate::inputs::Unheard;
 use crate::issuer::{IssueError, Issuer};
-use shardlift_api::fault::chain;
+use shardlift_api::fault::{Fault, FaultKind, chain};
 use shardlift_api::v1;
+use shardlift_audit::{Entry, field};
 use shardlift_migration::Input;
 use shardlift_migration::certificates::CertificateHolder;
 use shardlift_model::{Identity, Role, UnixMillis};
@@ -59,6 +61,8 @@ enum RenewError {
     Issue(#[from] IssueError),
     #[error("it was not recorded: {0}")]
     Unrecorded(String),
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
     #[error("no key was made")]
     Key(#[from] RequestError),
     #[error("it cannot be installed")]
@@ -162,24 +166,27 @@ impl Renewing {
             installed.map_err(|_| Status::unavailable("stopping"))??;
             Ok::<_, RenewError>(Some(()))
         };
-        self.tell("controller", renewed.await);
+        self.tell(self.context.audit.own(), renewed.await).await;
     }
 
     async fn look_at(&self, part: &Part) {
         let renewed = self.renew(part).await;
-        self.tell(&format!("{} {}", part.role, part.name), renewed);
+        self.tell(&format!("{} {}", part.role, part.name), renewed).await;
     }
 
-    fn tell(&self, whose: &str, renewed: Result<Option<()>, RenewError>) {
+    async fn tell(&self, whose: &str, renewed: Result<Option<()>, RenewError>) {
         match renewed {
             Ok(None) => {}
-            Ok(Some(())) => tracing::info!(target: "audit", part = whose, "certificate renewed"),
+            Ok(Some(())) => tracing::info!(part = whose, "its certificate was renewed"),
             Err(RenewError::Part(status)) => {
                 tracing::debug!(part = whose, reason = status.message(), "its certificate cannot be looked at");
             }
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(part = whose, error, "its certificate is not renewed: tried again in an hour");
+                let audit = &self.context.audit;
+                let entry = Entry::new(audit.own(), deed::RENEW, whose, DONE);
+                audit.refused(Asker::Member, entry, &Fault::new(FaultKind::Refused, error)).await;
             }
         }
     }
@@ -210,11 +217,15 @@ impl Renewing {
     /// Recorded when it returns.
     async fn issue(&self, shown: &Shown, csr_der: &[u8]) -> Result<String, RenewError> {
         let (role, name) = (shown.identity.role(), shown.identity.name());
+        let audit = &self.context.audit;
+        audit.admit().map_err(|_| RenewError::Unrecorded("the audit log cannot be written".to_owned()))?;
         let issued = self.issuer.issue_part(role, name, &shown.host_names, csr_der)?;
         let holder = CertificateHolder { role, name: name.to_owned() };
+        let entry = made(audit.own(), deed::RENEW, &shown.identity.to_string(), &issued);
         let (serial, not_after) = (issued.serial, issued.not_after);
         let input = Input::RenewCertificate { shown: shown.serial.clone(), serial, holder, not_after };
         self.context.inputs.submit(input).await?;
+        audit.record(vec![entry.text(field::SHOWN, &shown.serial)]).await?;
         Ok(issued.chain_pem)
     }
 }

@@ -1,7 +1,6 @@
 //! What a receipt says of a completed move: the recorded facts in the words of the receipt. Nothing is asked for and nothing is
 //! made up: what was not recorded is absent.
 
-use crate::operator::rfc3339;
 use shardlift_migration::record::MoveTimes;
 use shardlift_migration::{
     CertificateState, CompletedMove, CopyRead, FinalState, Node, SeenCertificate, SoakFacts, Verdict, World,
@@ -216,8 +215,6 @@ pub(crate) fn is_good(
     roots: &[rustls::pki_types::CertificateDer<'static>],
 ) -> Result<(), String> {
     let verified = receipt::verify(text.as_bytes(), roots).map_err(|doubt| shardlift_api::fault::chain(&doubt))?;
-    let at = rfc3339(UnixMillis(verified.receipt.issued.at_unix_ms));
-    tracing::info!(target: "audit", %node, issuer = verified.receipt.issued.by, at, "receipt signed");
     if verified.receipt.facts.node == *node { Ok(()) } else { Err("it is about another node".to_owned()) }
 }
 

@@ -5,6 +5,7 @@
 
 mod services;
 
+use crate::audit::{Audit, OpenError, Writing};
 use crate::config::ControllerConfig;
 use crate::effects::{Context, Pace};
 use crate::inputs::Unheard;
@@ -58,6 +59,9 @@ pub enum ControllerError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
+    /// The audit log.
+    #[error("the audit log cannot be gone on with")]
+    Audit(#[from] OpenError),
     /// The recorded state.
     #[error("the controller cannot lead")]
     Lead(#[from] LeadError),
@@ -82,6 +86,23 @@ pub enum ControllerError {
     /// stdout or a signal.
     #[error("the process cannot {0}")]
     Process(&'static str, #[source] std::io::Error),
+}
+
+/// What lies beside the store.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// The file of measured throughput.
+    pub(crate) measured: PathBuf,
+    /// The folder of the audit log.
+    pub(crate) audit: PathBuf,
+}
+
+/// What a controller leads on.
+struct Ground {
+    store: Arc<dyn Store>,
+    measured: Option<PathBuf>,
+    audit: Audit,
+    pace: Pace,
 }
 
 /// A controller that was built and does not run yet. A clone is the same controller, to be run once more.
@@ -143,11 +164,12 @@ impl Controller {
         let stop = CancellationToken::new();
         let _stops_reloading = stop.clone().drop_guard();
         tokio::spawn(reload_on_hangup(self.credentials.clone(), self.issuer.clone(), stop)?);
-        let kept = estimates::beside(&self.config.store);
-        self.run_on(Arc::new(store), Some(kept), Pace::default(), shutdown, announce).await
+        let beside = Beside { measured: estimates::beside(&self.config.store), audit: self.config.audit.clone() };
+        self.run_on(Arc::new(store), Some(beside), Pace::default(), shutdown, announce).await
     }
 
-    /// The same on a store that is open already, for those who bring their own: no signal is listened for, nothing is announced.
+    /// The same on a store that is open already, for those who bring their own: no signal is listened for, nothing is announced, and
+    /// throughput and audit log are kept in memory.
     ///
     /// # Errors
     /// [`ControllerError`]; after one of the store, a restart reads back what was recorded.
@@ -162,14 +184,36 @@ impl Controller {
     pub(crate) async fn run_on(
         self,
         store: Arc<dyn Store>,
-        kept: Option<PathBuf>,
+        beside: Option<Beside>,
         pace: Pace,
         shutdown: impl Future<Output = ()>,
         announce: bool,
     ) -> Result<(), ControllerError> {
+        let (measured, audit) = beside.map(|Beside { measured, audit }| (measured, audit)).unzip();
+        let (audit, writing) = self.open_audit(audit).await?;
+        let result = self.lead_on(Ground { store, measured, audit, pace }, shutdown, announce).await;
+        writing.close().await;
+        result
+    }
+
+    async fn open_audit(&self, folder: Option<PathBuf>) -> Result<(Audit, Writing), ControllerError> {
+        let cluster = self.config.cluster.clone();
+        let Some(folder) = folder else { return Ok(Audit::in_memory(&cluster)) };
+        let credentials = self.credentials.clone();
+        let opened = tokio::task::spawn_blocking(move || Audit::open(&folder, &cluster, credentials)).await;
+        Ok(opened.map_err(|_panicked| ControllerError::Task("opening the audit log"))??)
+    }
+
+    async fn lead_on(
+        self,
+        ground: Ground,
+        shutdown: impl Future<Output = ()>,
+        announce: bool,
+    ) -> Result<(), ControllerError> {
         let Self { config, credentials, issuer, metrics, view } = self;
+        let Ground { store, measured, audit, pace } = ground;
         let empty = World::new(config.cluster.clone(), config.zone.clone());
-        let lead = prepare(store, empty, credentials.clone(), pace, metrics.clone()).await?;
+        let lead = prepare(store, empty, credentials.clone(), pace, metrics.clone(), audit).await?;
         let Lead { context, runtime } = lead;
         let stop = CancellationToken::new();
         let _stops_all = stop.clone().drop_guard();
@@ -179,7 +223,7 @@ impl Controller {
             let mut tasks = JoinSet::new();
             tasks.spawn(inventory::run(context.clone(), stop.clone()));
             tasks.spawn(publish::run(context.shared.clone(), issuer.clone(), metrics.clone(), view, stop.clone()));
-            tasks.spawn(estimates::run(context.clone(), kept, stop.clone()));
+            tasks.spawn(estimates::run(context.clone(), measured, stop.clone()));
             let (own, ca) = (credentials.clone(), issuer.clone());
             tasks.spawn(revocations::run(context.clone(), ca, own, stop.clone()));
             let renewing = Renewing::new(context.clone(), issuer.clone(), credentials.clone(), config.renew_at_percent);

@@ -3,6 +3,7 @@
 //! The doubles honour tokens and modes as the protocol says and watch INV-01 over all of them; the real parts are for the
 //! integration tests.
 
+mod auditing;
 pub(crate) mod bench;
 mod crash_matrix;
 mod enrolling;

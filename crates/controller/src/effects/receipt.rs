@@ -5,9 +5,11 @@
 //! would not verify, because the own certificate is over or the clock is wrong, is never recorded: it is tried again.
 
 use super::Context;
+use crate::audit::{DONE, deed};
 use crate::backoff::{Backoff, Bounds};
 use crate::{clock, receipts};
 use shardlift_api::fault::chain;
+use shardlift_audit::{Entry, field};
 use shardlift_migration::Input;
 use shardlift_migration::record::RECEIPT_BYTES_MAX;
 use shardlift_model::{Generation, NodeId};
@@ -20,7 +22,10 @@ pub(super) async fn run(context: Context, node: NodeId, generation: Generation) 
     let mut backoff = Backoff::new(Bounds { max: retry.max * PATIENCE, ..retry });
     let mut told = None;
     loop {
-        let made = make(&context, &node, generation);
+        let made = match make(&context, &node, generation) {
+            Ok(receipt) => note(&context, &node, generation).await.map(|()| receipt),
+            Err(problem) => Err(problem),
+        };
         let problem = made.as_ref().err().cloned();
         if problem != told {
             if let Some(reason) = &problem {
@@ -37,6 +42,13 @@ pub(super) async fn run(context: Context, node: NodeId, generation: Generation) 
         }
         backoff.wait().await;
     }
+}
+
+/// In the audit log before anybody can get it.
+async fn note(context: &Context, node: &NodeId, generation: Generation) -> Result<(), String> {
+    let audit = &context.audit;
+    let entry = Entry::new(audit.own(), deed::SIGN_RECEIPT, node.as_str(), DONE).text(field::NODE, node.as_str());
+    audit.record(vec![entry.number("generation", generation.0)]).await.map_err(|error| error.to_string())
 }
 
 fn make(context: &Context, node: &NodeId, generation: Generation) -> Result<String, String> {

@@ -1,10 +1,12 @@
 //! Certificates: who has which, and what is taken back.
 
 use super::OperatorService;
+use super::service::wish;
 use crate::issuer::SignedList;
 use crate::observed::{ListHolder, Observed};
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::{convert, v1};
+use shardlift_audit::{Entry, field};
 use shardlift_migration::certificates::CertificateRecord;
 use shardlift_migration::input::Revocation;
 use shardlift_migration::{Input, World};
@@ -20,27 +22,30 @@ const IN_FORCE: Duration = Duration::from_secs(5);
 /// Largest page of certificates.
 const PAGE_MAX: u32 = 1000;
 
-/// What the audit log says of a request: names, and characters of each.
-const SUBJECT_NAMES_MAX: usize = 20;
+/// What the audit log says of a request in words: names, and characters of each. What came of it is in its fields.
+const SUBJECT_NAMES_MAX: usize = 5;
 const SUBJECT_CHARS_MAX: usize = 80;
 
 /// Most serials of one request.
 const SERIALS_MAX: usize = 1000;
 
 impl OperatorService {
-    /// Answered when every part holds the list, or after what is promised: the answer says which do not.
-    pub(super) async fn revoke_checked(
-        &self,
-        request: &v1::RevokeCertificatesRequest,
-    ) -> Result<v1::RevokeCertificatesResponse, Fault> {
+    /// Recorded when it returns.
+    pub(super) async fn take_back(&self, request: &v1::RevokeCertificatesRequest) -> Result<TakenBack, Fault> {
         let wish = self.wish(request)?;
+        let (nodes, reason) = (wish.nodes.iter().map(ToString::to_string).collect(), wish.reason.to_string());
         let revoked = || self.context.shared.world(revoked_serials);
         let before = revoked();
         self.submit(Input::Revoke(wish)).await?;
         let serials = revoked().into_iter().filter(|serial| !before.contains(serial)).collect();
         let number = self.context.shared.world(|world| world.revocation_list.number);
-        self.wait_for_lists(number).await?;
-        Ok(v1::RevokeCertificatesResponse { serials, list: Some(self.revocations("")?) })
+        Ok(TakenBack { serials, nodes, reason, number })
+    }
+
+    /// Answered when every part holds the list, or after what is promised: the answer says which do not.
+    pub(super) async fn in_force(&self, taken: TakenBack) -> Result<v1::RevokeCertificatesResponse, Fault> {
+        self.wait_for_lists(taken.number).await?;
+        Ok(v1::RevokeCertificatesResponse { serials: taken.serials, list: Some(self.revocations("")?) })
     }
 
     fn wish(&self, request: &v1::RevokeCertificatesRequest) -> Result<Revocation, Fault> {
@@ -137,8 +142,37 @@ impl OperatorService {
     }
 }
 
-/// What a request names, for the audit log: the first of it, whatever it is. All that was taken back is in the journal.
-pub(super) fn subject(request: &v1::RevokeCertificatesRequest) -> String {
+/// What was taken back.
+pub(super) struct TakenBack {
+    serials: Vec<String>,
+    nodes: Vec<String>,
+    reason: String,
+    /// Of the list that names it.
+    number: u64,
+}
+
+/// What is wished, for the audit log.
+pub(super) fn revocation_wish(asker: &str, request: &v1::RevokeCertificatesRequest) -> Entry {
+    let wish = wish(asker, "revoke certificates", &subject(request));
+    if request.batch.is_empty() { wish } else { wish.text(field::BATCH, &request.batch) }
+}
+
+/// What came of it: all serials, and all nodes, in as many records as it takes.
+pub(super) fn taken_back(wish: Entry, taken: &TakenBack) -> Vec<Entry> {
+    let wish = wish.text("reason", &taken.reason);
+    match taken.nodes.as_slice() {
+        [] => wish.names(field::SERIALS, &taken.serials),
+        [node] => wish.text(field::NODE, node).names(field::SERIALS, &taken.serials),
+        nodes => {
+            let of_serials =
+                if taken.serials.is_empty() { vec![] } else { wish.clone().names(field::SERIALS, &taken.serials) };
+            wish.names(field::NODES, nodes).into_iter().chain(of_serials).collect()
+        }
+    }
+}
+
+/// What a request names, in a few words: the first of it, whatever it is.
+fn subject(request: &v1::RevokeCertificatesRequest) -> String {
     let v1::RevokeCertificatesRequest { serials, nodes, batch, .. } = request;
     let named = nodes.iter().chain(serials).chain(std::iter::once(batch)).filter(|name| !name.is_empty());
     let first = named.take(SUBJECT_NAMES_MAX).map(|name| name.chars().take(SUBJECT_CHARS_MAX).collect::<String>());

@@ -1,17 +1,19 @@
 //! What every call of the operator's service stands on: the way into the loop, and the audit log.
 
-use super::{batches, loss};
+use super::{Answer, batches, loss};
+use crate::audit::DONE;
 use crate::clock;
 use crate::effects::Context;
 use crate::issuer::Issuer;
 use shardlift_api::convert;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_api::v1;
+use shardlift_audit::{Entry, field};
 use shardlift_migration::{Event, Input, decide};
 use shardlift_model::BatchId;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
+use tonic::{Request, Response};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -27,6 +29,34 @@ pub(crate) struct OperatorService {
 impl OperatorService {
     pub(crate) fn new(context: Context, issuer: Arc<Issuer>, stop: CancellationToken) -> Self {
         Self { context, issuer, stop, changing_settings: Arc::default() }
+    }
+
+    /// Does what an operator wishes, once it is certain that it can be written down; answered when it is. A caller who goes away ends
+    /// the call, not what was begun.
+    pub(super) async fn audited<T, W>(&self, wish: Entry, work: impl FnOnce(Self) -> W) -> Answer<T>
+    where
+        T: Send + Sync + 'static,
+        W: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
+        self.audited_with(wish, work, |wish, _| vec![wish]).await
+    }
+
+    /// The same, with what came of it in the record, or in several.
+    pub(super) async fn audited_with<T, W>(
+        &self,
+        wish: Entry,
+        work: impl FnOnce(Self) -> W,
+        details: impl FnOnce(Entry, &T) -> Vec<Entry> + Send + 'static,
+    ) -> Answer<T>
+    where
+        T: Send + Sync + 'static,
+        W: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
+        let audit = self.context.audit.clone();
+        audit.admit()?;
+        let working = work(self.clone());
+        let done = tokio::spawn(async move { audit.outcome(wish, working.await, details).await });
+        Ok(Response::new(done.await.map_err(Fault::internal)??))
     }
 
     pub(super) async fn submit(&self, input: Input) -> Result<(), Fault> {
@@ -81,8 +111,17 @@ pub(super) fn ordered(asker: &str, input: Input) -> Input {
     Input::Ordered { by: asker.to_owned(), input: Box::new(input) }
 }
 
-/// Writes down what an operator did or tried.
-pub(super) fn audit<T>(asker: &str, what: &'static str, subject: &str, result: &Result<T, Fault>) {
-    let outcome = result.as_ref().err().map_or("done", |fault| fault.kind().code());
-    tracing::info!(target: "audit", asker, what, subject, outcome, "operator call");
+/// What is wished, for the audit log.
+pub(super) fn wish(asker: &str, what: &'static str, subject: &str) -> Entry {
+    Entry::new(asker, what, subject, DONE)
+}
+
+/// The same about a node.
+pub(super) fn node_wish(asker: &str, what: &'static str, node: &str) -> Entry {
+    wish(asker, what, node).text(field::NODE, node)
+}
+
+/// The same about a batch.
+pub(super) fn batch_wish(asker: &str, what: &'static str, batch: &str) -> Entry {
+    wish(asker, what, batch).text(field::BATCH, batch)
 }

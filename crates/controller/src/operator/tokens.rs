@@ -58,11 +58,11 @@ impl OperatorService {
         Ok(v1::CreateStatusTokenResponse { token, expires_at_unix_ms: expires_at.0 })
     }
 
-    /// The certificate leaves only when it is recorded: what is not could not be taken back by its name.
+    /// With its serial. The certificate leaves only when it is recorded: what is not could not be taken back by its name.
     pub(super) async fn issue_for_role(
         &self,
         request: &v1::IssueRoleCertificateRequest,
-    ) -> Result<v1::IssueRoleCertificateResponse, Fault> {
+    ) -> Result<(String, v1::IssueRoleCertificateResponse), Fault> {
         let role: Role = convert::name("role", &request.role)?;
         if role == Role::Node {
             let text = "a node gets its certificate with a one-time token\nuse `shardlift node token` instead";
@@ -73,6 +73,6 @@ impl OperatorService {
         let (serial, not_after) = (issued.serial.clone(), issued.not_after);
         self.submit(Input::RecordCertificate { serial, holder, not_after }).await?;
         let ca_pem = self.issuer.cluster_ca_pem();
-        Ok(v1::IssueRoleCertificateResponse { chain_pem: issued.chain_pem, ca_pem })
+        Ok((issued.serial, v1::IssueRoleCertificateResponse { chain_pem: issued.chain_pem, ca_pem }))
     }
 }

@@ -1,6 +1,7 @@
 //! The listeners of a controller, and what runs behind them until told to stop.
 
 use super::ControllerError;
+use crate::audit::{Audit, PolicyLayer};
 use crate::config::ControllerConfig;
 use crate::effects::Context;
 use crate::enrolment::EnrolmentService;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 
 /// Largest enrolment request.
 const ENROLMENT_BYTES_MAX: usize = 64 * 1024;
@@ -81,9 +83,10 @@ impl Services<'_> {
         let incoming = Incoming::new(listener, tls).map_err(failed)?;
         let service = OperatorService::new(context.clone(), issuer, self.stop.clone());
         let service = OperatorServer::new(service).max_decoding_message_size(REQUEST_BYTES_MAX);
-        let stop = self.stop.clone();
+        let (stop, audit) = (self.stop.clone(), context.audit.clone());
         self.tasks.spawn(async move {
-            let served = grpc().add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled()).await;
+            let served =
+                grpc(audit).add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled()).await;
             note_end("operator", served);
         });
         Ok(())
@@ -99,25 +102,29 @@ impl Services<'_> {
         let listener = self.listen("enrolment", config.enrolment_listen).await?;
         let failed = |source| ControllerError::Listen { address: config.enrolment_listen, source };
         let incoming = Incoming::new(listener, tls).map_err(failed)?;
-        let Context { shared, inputs, metrics, .. } = context.clone();
-        let renewal = RenewalService::new(inputs.clone(), issuer.clone());
+        let Context { shared, inputs, metrics, audit, .. } = context.clone();
+        let renewal = RenewalService::new(inputs.clone(), issuer.clone(), audit.clone());
         let renewal = RenewalServer::new(renewal).max_decoding_message_size(ENROLMENT_BYTES_MAX);
-        let service = EnrolmentService::new(shared, inputs, issuer, metrics);
+        let service = EnrolmentService::new(shared, inputs, issuer, metrics, audit.clone());
         let service = EnrolmentServer::new(service).max_decoding_message_size(ENROLMENT_BYTES_MAX);
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let server = grpc().add_service(service).add_service(renewal);
+            let server = grpc(audit).add_service(service).add_service(renewal);
             note_end("enrolment", server.serve_with_incoming_shutdown(incoming, stop.cancelled()).await);
         });
         Ok(())
     }
 }
 
-fn grpc() -> Server<tower::layer::util::Stack<GuardLayer, tower::layer::util::Identity>> {
+/// What every gRPC listener carries: the guard, and around it the one who notes whom it has refused.
+type Layers = Stack<GuardLayer, Stack<PolicyLayer, Identity>>;
+
+fn grpc(audit: Audit) -> Server<Layers> {
     Server::builder()
         .concurrency_limit_per_connection(CALLS_MAX)
         .max_connection_age(CONNECTION_AGE_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(PolicyLayer(audit))
         .layer(GuardLayer)
 }
 

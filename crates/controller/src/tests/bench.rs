@@ -3,6 +3,7 @@
 use super::fake_router::{FakeRouter, Table, answer_probes};
 use super::fake_shard::FakeShard;
 use super::yard::{Copy, Yard};
+use crate::audit::Audit;
 use crate::backoff::Bounds;
 use crate::clock;
 use crate::effects::{Context, Pace};
@@ -168,14 +169,15 @@ impl Bench {
     /// Starts a controller on a store.
     pub(crate) async fn lead(&self, store: Arc<dyn Store>) -> Running {
         let empty = World::new(CLUSTER.parse().unwrap(), ZONE.parse().unwrap());
-        let prepared = prepare(store, empty, self.controller.clone(), pace(), Metrics::new()).await;
+        let (audit, _ends_with_its_senders) = Audit::in_memory(&empty.cluster);
+        let prepared = prepare(store, empty, self.controller.clone(), pace(), Metrics::new(), audit).await;
         let Lead { context, runtime } = prepared.unwrap();
         let stop = CancellationToken::new();
         let leading = tokio::spawn(runtime.run(stop.clone()));
         let inventory = tokio::spawn(crate::inventory::run(context.clone(), stop.clone()));
         let operator = OperatorService::new(context.clone(), self.issuer.clone(), stop.clone());
-        let Context { shared, inputs, metrics, .. } = context.clone();
-        let enrolment = EnrolmentService::new(shared, inputs, self.issuer.clone(), metrics);
+        let Context { shared, inputs, metrics, audit, .. } = context.clone();
+        let enrolment = EnrolmentService::new(shared, inputs, self.issuer.clone(), metrics, audit);
         Running { operator, enrolment, context, stop, leading, inventory }
     }
 
@@ -256,12 +258,22 @@ impl Running {
         Ok(toml)
     }
 
+    /// A token for a node.
+    pub(super) async fn token(&self, node: &str) -> Result<String, Status> {
+        let request = v1::CreateEnrolmentTokenRequest { node: node.into(), valid_minutes: 0 };
+        Ok(self.operator.create_enrolment_token(Request::new(request)).await?.into_inner().token)
+    }
+
+    /// What a token gets.
+    pub(super) async fn enrol_with(&self, token: &str) -> Result<v1::EnrolResponse, Status> {
+        let (_, csr_der) = request::create_key_and_request().unwrap();
+        let request = v1::EnrolRequest { token: token.to_owned(), csr_der };
+        Ok(self.enrolment.enrol(Request::new(request)).await?.into_inner())
+    }
+
     /// Gets a node its certificate and lets the source see it.
     pub(super) async fn enrol(&self, bench: &Bench, node: &str) -> Result<(), Status> {
-        let request = v1::CreateEnrolmentTokenRequest { node: node.into(), valid_minutes: 0 };
-        let token = self.operator.create_enrolment_token(Request::new(request)).await?.into_inner().token;
-        let (_, csr_der) = request::create_key_and_request().unwrap();
-        let answer = self.enrolment.enrol(Request::new(v1::EnrolRequest { token, csr_der })).await?.into_inner();
+        let answer = self.enrol_with(&self.token(node).await?).await?;
         let chain = shardlift_pki::certificates_in(&answer.chain_pem).unwrap();
         bench.use_certificate(node, &shardlift_pki::identity::serial_hex(&chain[0]).unwrap());
         Ok(())

@@ -207,8 +207,9 @@ async fn a_journal_that_does_not_fit_together_is_refused_with_its_number() {
     journal.append(term, last, &[entry.to_record().unwrap()]).unwrap();
     let empty = shardlift_migration::World::new("c1".parse().unwrap(), "backup.example".parse().unwrap());
     let metrics = crate::metrics::Metrics::new();
-    let prepared =
-        crate::lead::prepare(Arc::new(journal), empty, bench.controller.clone(), super::bench::pace(), metrics).await;
+    let (audit, _writing) = crate::audit::Audit::in_memory(&empty.cluster);
+    let (own, pace) = (bench.controller.clone(), super::bench::pace());
+    let prepared = crate::lead::prepare(Arc::new(journal), empty, own, pace, metrics, audit).await;
     let text = shardlift_api::fault::chain(&prepared.unwrap_err());
     assert!(text.contains(&format!("record {}", last.next())), "{text}");
     bench.end().await;

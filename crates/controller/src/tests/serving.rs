@@ -1,6 +1,7 @@
 //! The whole controller behind its listeners: who may call what, and what ends when it stops.
 
 use super::bench::{Bench, CLUSTER, ZONE, credentials, eventually, pace};
+use crate::server::Beside;
 use crate::{Controller, ControllerConfig, ControllerError};
 use shardlift_api::v1::enrolment_client::EnrolmentClient;
 use shardlift_api::v1::operator_client::OperatorClient;
@@ -60,7 +61,8 @@ impl<'b> Served<'b> {
         let stop = CancellationToken::new();
         let store = Arc::new(MemoryStore::new(CLUSTER.parse().unwrap()));
         let stopped = stop.clone().cancelled_owned();
-        let running = tokio::spawn(controller.run_on(store, Some(dir.join("measured.json")), pace(), stopped, false));
+        let beside = Beside { measured: dir.join("measured.json"), audit: dir.join("audit") };
+        let running = tokio::spawn(controller.run_on(store, Some(beside), pace(), stopped, false));
         let authority = Authority::load(&dir.join("ca"), &"correct horse".into()).unwrap();
         let served = Self { bench, authority, operator, enrolment, metrics, view, stop, running };
         let mut alice = served.operator(Role::Operator);
