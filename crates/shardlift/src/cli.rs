@@ -1,5 +1,6 @@
 //! What can be asked on the command line. Help, completions and man pages come from here and from nowhere else.
 
+mod audit;
 mod batches;
 mod certificates;
 mod cluster;
@@ -11,6 +12,7 @@ mod roles;
 mod values;
 mod what_if;
 
+pub use audit::{AuditCommand, AuditFiles, ShowAudit, Since, VerifyAudit};
 pub use batches::{BatchCommand, ReleaseBatch, RollBackBatch, StartBatch, WaitBatch};
 pub use certificates::{CertCommand, CertFilter, GetCrl, RevokeCertificates};
 pub use cluster::{DoctorArguments, StatusArguments, StatusToken, TokenCommand};
@@ -159,6 +161,9 @@ pub enum Command {
     /// The CA itself: a root on another machine, and the issuing CAs below it; talks to nobody
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// The audit log: who did what, checked and shown offline
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The whole cluster at a glance
     Status(StatusArguments),
     /// Compare what is recorded with what all parts say, and say what helps

@@ -7,6 +7,7 @@
 //! Invariants: data goes to stdout, talk to stderr; nothing is decided here that the controller has to decide; a key is made
 //! where it is used and never leaves that machine; a file or folder that is made is complete and on disk, or not there.
 
+mod audit;
 mod batches;
 mod certificates;
 pub mod cli;

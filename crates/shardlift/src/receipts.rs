@@ -2,7 +2,7 @@
 
 mod verify;
 
-pub(crate) use verify::{Judged, Outcome, verify};
+pub(crate) use verify::{Judged, Outcome, roots, verify};
 
 use crate::cli::{ExportReceipts, Global, ReceiptCommand, ShowReceipt};
 use crate::connection::Connection;

@@ -5,8 +5,8 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::{
-    batches, certificates, cli, doctor, documents, enroll, enrolment_tokens, init, nodes, output, parts, pki, plans,
-    prepare, receipts, renew, rollback, serve, status, tokens, verify,
+    audit, batches, certificates, cli, doctor, documents, enroll, enrolment_tokens, init, nodes, output, parts, pki,
+    plans, prepare, receipts, renew, rollback, serve, status, tokens, verify,
 };
 use clap::FromArgMatches as _;
 use std::process::ExitCode;
@@ -43,6 +43,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Init(arguments) => return init::init(global.output, *arguments),
         Command::Completions { shell } => return documents::completions(shell),
         Command::Man { folder } => return documents::man(&folder),
+        Command::Audit(command) => return audit::run(global.output, &command),
         Command::Receipt(ReceiptCommand::Verify(arguments)) => return receipts::verify(global.output, &arguments),
         _ => {}
     }
@@ -97,6 +98,7 @@ async fn ask(global: cli::Global, command: Command) -> Result<(), Failure> {
         Command::Token(TokenCommand::Status(arguments)) => tokens::status(global, arguments).await,
         Command::Init(_)
         | Command::Pki(_)
+        | Command::Audit(_)
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Controller(_)

@@ -151,6 +151,9 @@ fn values_that_cannot_be_meant_are_refused_before_anything_is_asked() {
         "shardlift node enroll --server s:1 --out .",
         "shardlift shard prepare b --dir d --client-certificate c.pem",
         "shardlift init --cluster c --zone 'not a zone' --dir d",
+        "shardlift audit verify --head 12",
+        "shardlift audit verify --after 12:abc",
+        "shardlift audit show --since yesterday",
         "shardlift status -o xml",
     ] {
         let refused = Cli::try_parse_from(words(line)).map(|_| ()).unwrap_err();

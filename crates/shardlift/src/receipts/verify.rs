@@ -10,7 +10,8 @@ use shardlift_pki::certificates_in;
 use shardlift_receipt::{Doubt, Facts, Receipt, Verified};
 use std::path::{Path, PathBuf};
 
-type Roots = Vec<rustls_pki_types::CertificateDer<'static>>;
+/// Root certificates.
+pub(crate) type Roots = Vec<rustls_pki_types::CertificateDer<'static>>;
 
 /// What came of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -54,7 +55,8 @@ pub(crate) fn verify(format: Format, arguments: &VerifyReceipts) -> Result<(), F
     }
 }
 
-fn roots(path: &Path) -> Result<Roots, Failure> {
+/// The roots that a reader brings along.
+pub(crate) fn roots(path: &Path) -> Result<Roots, Failure> {
     let unusable = |why: String| {
         let failure = Failure::new(Exit::Usage, format!("{} cannot be used as --ca: {why}", path.display()));
         failure.advise("the cluster's root certificate is `ca.pem` beside every context and configuration")
