@@ -53,8 +53,8 @@ pub(super) struct Pen {
     seal: Seal,
     /// Records since the last checkpoint.
     pub(super) unsigned: u64,
-    /// The present segment has no record yet.
-    is_unbegun: bool,
+    /// What the log has to say of itself before anything else: what a segment begins with, and how the log was found.
+    pending: Vec<Entry>,
 }
 
 impl Pen {
@@ -62,13 +62,14 @@ impl Pen {
     pub(super) fn open(folder: &Path, bytes_max: u64, cluster: &ClusterId, seal: Seal) -> Result<Self, OpenError> {
         let (segments, found) = Segments::open(folder, bytes_max)?;
         let chain = Chain::after(found.head);
-        let is_unbegun = found.is_new && found.broken.is_none();
         let cluster = cluster.clone();
-        let mut pen = Self { sink: Sink::Files(segments), chain, cluster, seal, unsigned: 0, is_unbegun };
-        let failed = |source| OpenError::Disk { path: folder.to_owned(), source };
-        pen.append(pen.opening(&found)).map_err(failed)?;
-        pen.reserve().map_err(failed)?;
-        pen.checkpoint();
+        let mut pen = Self { sink: Sink::Files(segments), chain, cluster, seal, unsigned: 0, pending: Vec::new() };
+        pen.pending = pen.opening(&found);
+        // A full disk does not stop what is under way in the cluster; nothing new is admitted until this is written.
+        match pen.append(Vec::new()) {
+            Ok(()) => pen.checkpoint(),
+            Err(error) => tracing::error!(%error, "the audit log cannot be written yet"),
+        }
         Ok(pen)
     }
 
@@ -76,7 +77,8 @@ impl Pen {
     pub(super) fn in_memory(cluster: &ClusterId) -> Self {
         let seal = Seal { who: "controller".to_owned(), sign: Box::new(|_| Err("nothing to sign with".to_owned())) };
         let (sink, chain) = (Sink::Memory(VecDeque::new()), Chain::after(Head::NONE));
-        Self { sink, chain, cluster: cluster.clone(), seal, unsigned: 0, is_unbegun: true }
+        let pending = vec![Entry::segment(&seal.who, cluster)];
+        Self { sink, chain, cluster: cluster.clone(), seal, unsigned: 0, pending }
     }
 
     fn opening(&self, found: &Found) -> Vec<Entry> {
@@ -84,13 +86,16 @@ impl Pen {
             tracing::error!(why, "the audit log is damaged: it goes on in a new segment that says so");
         }
         let who = &self.seal.who;
-        let broken = found.broken.as_ref().map(|why| Entry::broken(who, &self.cluster, why));
+        let begun = match &found.broken {
+            Some(why) => Some(Entry::broken(who, &self.cluster, why)),
+            None => found.is_new.then(|| Entry::segment(who, &self.cluster)),
+        };
         let opened = Entry::new(who, what::OPENED, concat!("shardlift ", env!("CARGO_PKG_VERSION")), "done");
         let torn = match found.torn_bytes {
             0 => opened,
             bytes => opened.number(field::TORN_BYTES, bytes),
         };
-        broken.into_iter().chain([torn]).collect()
+        begun.into_iter().chain([torn]).collect()
     }
 
     /// Writes a group; durable when it returns. After an error none of it is there.
@@ -107,8 +112,7 @@ impl Pen {
 
     fn append(&mut self, entries: Vec<Entry>) -> io::Result<()> {
         let (mut chain, now) = (self.chain, clock::now());
-        let begun = self.is_unbegun.then(|| Entry::segment(&self.seal.who, &self.cluster));
-        let entries = begun.into_iter().chain(entries);
+        let entries = self.pending.iter().cloned().chain(entries);
         let (records, lines): (Vec<Record>, Vec<String>) = entries.map(|entry| chain.push(now, entry)).unzip();
         match &mut self.sink {
             Sink::Files(segments) => segments.append(lines.concat().as_bytes())?,
@@ -118,7 +122,7 @@ impl Pen {
             }
         }
         self.chain = chain;
-        self.is_unbegun = false;
+        self.pending.clear();
         self.unsigned += records.len() as u64;
         records.iter().for_each(tell);
         Ok(())
@@ -153,13 +157,16 @@ impl Pen {
     fn begin_segment(&mut self) {
         let Sink::Files(segments) = &mut self.sink else { return };
         match segments.begin(self.chain.head().seq + 1) {
-            Ok(()) => self.is_unbegun = true,
+            Ok(()) => self.pending.push(Entry::segment(&self.seal.who, &self.cluster)),
             Err(error) => tracing::warn!(%error, "no new segment of the audit log was begun"),
         }
     }
 
-    /// Whether there is room for what may be under way.
+    /// Whether there is room for what may be under way, and the log has said of itself what it has to.
     pub(super) fn reserve(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() && matches!(self.sink, Sink::Files(_)) {
+            self.append(Vec::new())?;
+        }
         match &mut self.sink {
             Sink::Files(segments) => segments.reserve(),
             Sink::Memory(_) => Ok(()),

@@ -203,3 +203,17 @@ fn what_could_not_be_written_is_not_there_and_a_doubt_is_final() {
     assert!(segments.reserve().is_err());
     assert_eq!(fs::read(root.path().join(FIRST)).unwrap(), b"one\n");
 }
+
+#[test]
+fn a_disk_that_is_full_from_the_start_stops_no_controller_and_admits_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", root.path().join(FIRST)).unwrap();
+    let mut full = pen(root.path(), 1 << 20).unwrap();
+    assert!(full.reserve().is_err(), "nobody is admitted");
+    assert!(full.write(entries(1)).is_err());
+    drop(full);
+    fs::remove_file(root.path().join(FIRST)).unwrap();
+    let mut roomy = pen(root.path(), 1 << 20).unwrap();
+    roomy.reserve().unwrap();
+    assert_eq!((codes(&check(root.path())), check(root.path()).head.seq), (vec![], 3));
+}
