@@ -139,6 +139,9 @@ async fn an_issuing_ca_follows_another_and_takes_back_what_it_signed() -> Result
         Ok(())
     })
     .await?;
+    let log = cluster.folder().join("cluster/audit");
+    let shown = cli.run(&["audit", "show", log.to_str().context("a path that is no text")?]).await?;
+    ensure!(shown.is_ok() && shown.stdout.contains("take up issuing CA"), "{shown:?}");
     let machine = cluster.machine(NODE).join("shardlift");
     let first = std::fs::read_to_string(&own_pem)?;
     cli.json(&["node", "renew", "--force", "--out", machine.to_str().context("a path that is no text")?]).await?;

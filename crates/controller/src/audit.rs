@@ -41,6 +41,7 @@ pub(crate) mod deed {
     pub(crate) const RENEW: &str = "renew certificate";
     pub(crate) const SIGN_RECEIPT: &str = "sign receipt";
     pub(crate) const CALL: &str = "call";
+    pub(crate) const TAKE_UP_CA: &str = "take up issuing CA";
 }
 
 /// The sending end.

@@ -134,12 +134,12 @@ impl Issuer {
         Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes up an issuing CA that was installed meanwhile, and returns the name of the one that signs from now on. The root stays
+    /// Takes up an issuing CA that was installed meanwhile, and returns its name; `None`: there is no other one. The root stays
     /// what it was, and the present CA is never followed by an older one. Blocks.
     ///
     /// # Errors
     /// [`IssuerError`]; the present one goes on then.
-    pub(crate) fn reload(&self) -> Result<String, IssuerError> {
+    pub(crate) fn reload(&self) -> Result<Option<String>, IssuerError> {
         let loaded = Authority::load(&self.folder, &self.passphrase)?;
         let present = self.authority();
         if loaded.fingerprint() != present.fingerprint() {
@@ -150,7 +150,7 @@ impl Issuer {
             return Err(IssuerError::Older { held: lists::name(held), found: lists::name(found) });
         }
         *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        Ok(lists::name(found))
+        Ok((found > held).then(|| lists::name(found)))
     }
 
     /// The name of the CA that signs certificates, and when it ends.

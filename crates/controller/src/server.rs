@@ -5,7 +5,7 @@
 
 mod services;
 
-use crate::audit::{Audit, OpenError, Writing};
+use crate::audit::{Audit, DONE, OpenError, Writing, deed};
 use crate::config::ControllerConfig;
 use crate::effects::{Context, Pace};
 use crate::inputs::Unheard;
@@ -17,6 +17,7 @@ use crate::runtime::RuntimeError;
 use crate::{estimates, inventory, publish, revocations};
 use services::Services;
 use shardlift_api::view;
+use shardlift_audit::Entry;
 use shardlift_migration::{Input, World};
 use shardlift_model::Role;
 use shardlift_pki::passphrase::PassphraseError;
@@ -161,9 +162,6 @@ impl Controller {
         let folder = self.config.store.clone();
         let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder)).await;
         let store = opened.map_err(|_panicked| ControllerError::Task("opening the store"))??;
-        let stop = CancellationToken::new();
-        let _stops_reloading = stop.clone().drop_guard();
-        tokio::spawn(reload_on_hangup(self.credentials.clone(), self.issuer.clone(), stop)?);
         let beside = Beside { measured: estimates::beside(&self.config.store), audit: self.config.audit.clone() };
         self.run_on(Arc::new(store), Some(beside), Pace::default(), shutdown, announce).await
     }
@@ -190,7 +188,13 @@ impl Controller {
         announce: bool,
     ) -> Result<(), ControllerError> {
         let (measured, audit) = beside.map(|Beside { measured, audit }| (measured, audit)).unzip();
+        let is_process = audit.is_some();
         let (audit, writing) = self.open_audit(audit).await?;
+        let stop = CancellationToken::new();
+        let _stops_reloading = stop.clone().drop_guard();
+        if is_process {
+            tokio::spawn(reload_on_hangup(self.credentials.clone(), self.issuer.clone(), audit.clone(), stop)?);
+        }
         let result = self.lead_on(Ground { store, measured, audit, pace }, shutdown, announce).await;
         writing.close().await;
         result
@@ -289,10 +293,30 @@ async fn set_limits(context: &Context, config: &ControllerConfig) -> Result<(), 
     })
 }
 
+/// Another issuing CA signs from now on, if one was installed.
+async fn take_up(issuer: &Arc<Issuer>, audit: &Audit) {
+    let its = Arc::clone(issuer);
+    let read = tokio::task::spawn_blocking(move || its.reload()).await;
+    let taken = match read {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(error)) => {
+            let error = shardlift_api::fault::chain(&error);
+            return tracing::error!(error, "the CA was not read again: the present one goes on");
+        }
+        Err(error) => return tracing::error!(%error, "the CA was not read again"),
+    };
+    if let Some(name) = taken
+        && let Err(error) = audit.record(vec![Entry::new(audit.own(), deed::TAKE_UP_CA, &name, DONE)]).await
+    {
+        tracing::error!(%error, name, "a new issuing CA signs, and it is not in the audit log");
+    }
+}
+
 /// Reads own certificate and trust, and the CA, from the same files again at SIGHUP; what is not usable changes nothing.
 fn reload_on_hangup(
     credentials: Arc<Credentials>,
     issuer: Arc<Issuer>,
+    audit: Audit,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()>, ControllerError> {
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
@@ -310,15 +334,7 @@ fn reload_on_hangup(
                     tracing::error!(error, "credentials not reloaded: the present ones stay");
                 }
             }
-            let issuer = issuer.clone();
-            match tokio::task::spawn_blocking(move || issuer.reload()).await {
-                Ok(Ok(signs)) => tracing::info!(target: "audit", issuer = signs, "the CA was read again"),
-                Ok(Err(error)) => {
-                    let error = shardlift_api::fault::chain(&error);
-                    tracing::error!(error, "the CA was not read again: the present one goes on");
-                }
-                Err(error) => tracing::error!(%error, "the CA was not read again"),
-            }
+            take_up(&issuer, &audit).await;
         }
     })
 }

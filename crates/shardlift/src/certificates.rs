@@ -88,20 +88,17 @@ async fn crl(global: &Global, arguments: GetCrl) -> Result<(), Failure> {
         connection.answer(connection.client.clone().get_revocations(request)).await
     };
     let list = get(String::new()).await?;
-    match arguments.out {
-        Some(path) => {
-            let mut text = list.list_pem.clone();
-            for issuer in list.issuers.iter().filter(|issuer| **issuer != list.issuer) {
-                text.push_str(&get(issuer.clone()).await?.list_pem);
-            }
-            if path == Path::new("-") {
-                return put(&text);
-            }
-            let written = shardlift_pki::bundle::write(&path, &text);
-            written.map_err(|error| Failure::caused("the list was not written", &error))?;
-            talk(&format!("{}: list {} of {}", path.display(), list.number, list.issuers.join(", ")));
+    if let Some(path) = arguments.out {
+        let mut text = list.list_pem.clone();
+        for issuer in list.issuers.iter().filter(|issuer| **issuer != list.issuer) {
+            text.push_str(&get(issuer.clone()).await?.list_pem);
         }
-        None => {}
+        if path == Path::new("-") {
+            return put(&text);
+        }
+        let written = shardlift_pki::bundle::write(&path, &text);
+        written.map_err(|error| Failure::caused("the list was not written", &error))?;
+        talk(&format!("{}: list {} of {}", path.display(), list.number, list.issuers.join(", ")));
     }
     print(global.output, &list, revocations_text)
 }
