@@ -24,7 +24,7 @@ fn assert_problem(got: &Got, status: u16, code: &str) {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{id}", "zeta").replace("{account}", "acme").replace("{name}", "db")
+    path.replace("{id}", "zeta").replace("{account}", "acme").replace("{name}", "db").replace("{issuer}", "issuing-1")
 }
 
 #[tokio::test]
@@ -50,6 +50,14 @@ async fn no_customer_path_answers_without_a_valid_token() {
     }
     let in_address = format!("/v1/nodes?access_token={}", *unknown.text());
     assert_problem(&stage.send(request(Method::GET, &in_address, None, &[])).await, 401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_list_of_no_ca_is_not_found() {
+    let (stage, _, _) = two_customers();
+    for path in ["/pki/crl/issuing-3", "/pki/crl/ISSUING-1", "/pki/crl/issuing%2D1", "/pki/crl/.."] {
+        assert_problem(&stage.send(request(Method::GET, path, None, &[])).await, 404, "not_found");
+    }
 }
 
 #[tokio::test]
