@@ -12,7 +12,7 @@ use lists::SignedLists;
 use shardlift_api::fault::{Fault, FaultKind};
 use shardlift_model::{ClusterId, Identity, NodeId, Role, Sha256, UnixMillis};
 use shardlift_pki::Passphrase;
-use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued};
+use shardlift_pki::authority::{Authority, AuthorityError, CertifiedName, Issued, list_cas};
 use shardlift_pki::bundle::{self, BundleError};
 use shardlift_pki::profile::{Kind, Profile, ProfileError};
 use shardlift_pki::request::{self, RequestError};
@@ -114,7 +114,7 @@ impl Issuer {
         cluster: &ClusterId,
         legacy_ca: &[PathBuf],
     ) -> Result<Self, IssuerError> {
-        let authority = Authority::load(folder, &passphrase)?;
+        let authority = opened(folder, &passphrase)?;
         if authority.cluster() != cluster {
             let (expected, found) = (cluster.clone(), authority.cluster().clone());
             return Err(IssuerError::OtherCluster { expected, found });
@@ -140,7 +140,7 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError`]; the present one goes on then.
     pub(crate) fn reload(&self) -> Result<Option<String>, IssuerError> {
-        let loaded = Authority::load(&self.folder, &self.passphrase)?;
+        let loaded = opened(&self.folder, &self.passphrase)?;
         let present = self.authority();
         if loaded.fingerprint() != present.fingerprint() {
             return Err(IssuerError::OtherRoot);
@@ -223,6 +223,21 @@ impl Issuer {
     }
 }
 
+/// The CA in a folder; warns of what can no longer be taken back.
+fn opened(folder: &Path, passphrase: &Passphrase) -> Result<Authority, AuthorityError> {
+    let authority = Authority::load(folder, passphrase)?;
+    for name in without_key(folder, clock::now())? {
+        tracing::warn!(name, "the key of this issuing CA is gone: nothing that it signed can be taken back");
+    }
+    Ok(authority)
+}
+
+/// Issuing CAs that have not ended and cannot sign lists.
+fn without_key(folder: &Path, now: UnixMillis) -> Result<Vec<String>, AuthorityError> {
+    let cas = list_cas(folder)?.into_iter().skip(1);
+    Ok(cas.filter(|ca| !ca.has_key && now < ca.not_after).map(|ca| ca.name).collect())
+}
+
 /// Hash of a request's public key: the same key again is a repetition.
 pub(crate) fn public_key_hash(csr_der: &[u8]) -> Result<Sha256, RequestError> {
     if csr_der.len() > request::REQUEST_BYTES_MAX {
@@ -234,4 +249,26 @@ pub(crate) fn public_key_hash(csr_der: &[u8]) -> Result<Sha256, RequestError> {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.as_ref());
     Ok(Sha256(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardlift_pki::authority::{RootMaterial, create_issuing};
+
+    #[test]
+    fn a_ca_whose_key_is_gone_is_told_of_until_it_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, passphrase, now) = (root.path().join("ca"), Passphrase::from("correct horse"), clock::now());
+        let first = Authority::init(&folder, &"c1".parse().unwrap(), &passphrase, now).unwrap();
+        let material = RootMaterial::load(&folder, &passphrase).unwrap();
+        let profile = Profile::built_in(Kind::Issuing).unwrap();
+        create_issuing(&material, 2, &passphrase, now, &profile).unwrap().save(&folder).unwrap();
+        assert_eq!(without_key(&folder, now).unwrap(), Vec::<String>::new());
+        std::fs::remove_file(folder.join("root.key")).unwrap();
+        assert_eq!(without_key(&folder, now).unwrap(), Vec::<String>::new(), "a root signs no lists");
+        std::fs::remove_file(folder.join("issuing-1.key")).unwrap();
+        assert_eq!(without_key(&folder, now).unwrap(), ["issuing-1"]);
+        assert_eq!(without_key(&folder, first.not_after().unwrap()).unwrap(), Vec::<String>::new());
+    }
 }

@@ -112,7 +112,8 @@ impl Writer {
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Job>, closing: CancellationToken) {
-        self.with_pen(|_| Ok(())).await.ok();
+        // What fails here and below is in the state, which tells of it and refuses what comes.
+        let _told = self.with_pen(|_| Ok(())).await;
         loop {
             let mut group = Vec::new();
             let wakes = self.wakes();
@@ -133,15 +134,14 @@ impl Writer {
             }
         }
         let rest = self.refusals.rest(Instant::now());
-        self.with_pen(move |pen| {
+        let ending = self.with_pen(move |pen| {
             if !rest.is_empty() {
                 pen.write(counted(&rest))?;
             }
             pen.checkpoint();
             Ok(())
-        })
-        .await
-        .ok();
+        });
+        let _told = ending.await;
     }
 
     /// When there is something to do even if nobody asks.
@@ -158,7 +158,7 @@ impl Writer {
         let counts = if self.state.full().is_some() { Vec::new() } else { self.refusals.turn(now) };
         let is_due = self.is_due(now);
         self.unsigned_since = self.unsigned_since.filter(|_| !is_due);
-        self.with_pen(move |pen| {
+        let turning = self.with_pen(move |pen| {
             if !counts.is_empty() {
                 pen.write(counted(&counts))?;
             }
@@ -166,9 +166,8 @@ impl Writer {
                 pen.checkpoint();
             }
             Ok(())
-        })
-        .await
-        .ok();
+        });
+        let _told = turning.await;
     }
 
     fn is_due(&self, now: Instant) -> bool {
